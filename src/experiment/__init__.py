@@ -1,0 +1,1 @@
+"""Experiments with PyTorch Lightning and Hydra: runs, sweeps, and views of backpropagation."""

@@ -1,0 +1,141 @@
+"""The command line: what Hydra composed is checked before anything is made, and every error is one message."""
+
+import argparse
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import SearchPathException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+
+from experiment import schema
+from experiment.directory import RunDirectory
+from experiment.schema import ConfigurationError, ReportedError
+
+Main = TypeVar("Main", bound=Callable[..., Any])
+
+OmegaConf.register_new_resolver("help", schema.help_text, replace=True)
+# These groups take any key without a "+": the schema, not Hydra, says which there are, all at once and with the nearest.
+ConfigStore.instance().store(
+    name="open",
+    node={
+        group: DictConfig({}, flags={"struct": False}) for group in ("data", "model", "optimizer", "trainer", "callbacks")
+    },
+)
+
+
+class Stop(BaseException):
+    """Carries an error out of a Hydra callback, where an ``Exception`` would become a warning."""
+
+
+class Check(Callback):
+    """Checks a run's configuration and its directory before Hydra makes the directory."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Raise ``Stop`` from the error, if there is one."""
+        try:
+            check(config, Path(config.hydra.run.dir))
+            make(Path(config.hydra.run.dir), "hydra.run.dir")
+        except Exception as error:
+            raise Stop from error
+
+
+def check(config: DictConfig, directory: Path) -> None:
+    """Raise a ``ConfigurationError`` where a composed configuration, ``hydra`` included, cannot be run in a directory."""
+    run = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    schema.check(run)
+    RunDirectory(directory).check(run)
+    from experiment.run import check_here  # last, since it imports torch
+
+    check_here(run, config.hydra)
+
+
+def command(main: Main) -> Main:
+    """Decorate a Hydra main function: an error of its is one message on standard error and the exit status 1.
+
+    Hydra's ``HYDRA_FULL_ERROR=1`` shows the traceback too.
+    """
+
+    @functools.wraps(main)
+    def wrapped(*args: Any) -> Any:
+        full = os.environ.get("HYDRA_FULL_ERROR")
+        os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
+        try:
+            return main(*args)
+        except (Exception, Stop) as error:
+            cause = error.__cause__ if isinstance(error, Stop) else error
+            if full == "1":
+                raise
+            if not isinstance(cause, (ReportedError, SearchPathException)):
+                cause = _explained(cause, Path(inspect.getfile(inspect.unwrap(main))).parent / "conf")
+            print(said(cause), file=sys.stderr)
+            sys.exit(1)
+        finally:
+            if full is None:
+                os.environ.pop("HYDRA_FULL_ERROR", None)
+
+    return wrapped  # type: ignore[return-value]
+
+
+def said(error: BaseException | None) -> str:
+    """Return what an error says, with its kind where that is not one of this project's own."""
+    return str(error) if isinstance(error, ReportedError) else f"{type(error).__name__}: {error}"
+
+
+def make(directory: Path, key: str) -> None:
+    """Make a directory, or raise a ``ConfigurationError`` that names the key which chose it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError([f"{key}={directory}: {error.strerror}"]) from error
+    if not os.access(directory, os.W_OK):
+        raise ConfigurationError([f"{key}={directory}: cannot be written"])
+
+
+def _explained(error: BaseException | None, conf: Path) -> BaseException | None:
+    """Return an error that names everything that is wrong with the command line, where that is why: Hydra stops at the first."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd")
+    known, rest = parser.parse_known_args()
+    overrides = [argument for argument in rest if not argument.startswith("-")]
+    where = [f"hydra.searchpath=[file://{Path(known.config_dir).absolute()}]"] if known.config_dir else []
+    found: dict[str, None] = {}
+    accepted: list[str] = []
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf.absolute()), version_base="1.3"):
+        for override in sorted(overrides, key=lambda each: "." in each.partition("=")[0]):  # groups first, as Hydra does
+            try:
+                choices = list(_expanded(override))
+                for choice in choices:
+                    config = compose("config", [*where, *accepted, choice])
+                    found |= dict.fromkeys(schema.problems(config))
+                accepted.append(choices[0])
+            except Exception as reason:
+                found[_refused(override, reason)] = None
+    return ConfigurationError(list(found)) if found else error
+
+
+def _expanded(override: str) -> Iterator[str]:
+    """Yield the override for each value of a sweep."""
+    parsed = OverridesParser.create().parse_override(override)
+    if not parsed.is_sweep_override():
+        yield override
+        return
+    for value in parsed.sweep_string_iterator():
+        yield f"{parsed.get_key_element()}={value}"
+
+
+def _refused(override: str, reason: Exception) -> str:
+    if options := GlobalHydra.instance().config_loader().get_group_options(override.partition("=")[0]):
+        return f"{override}: one of {', '.join(options)}"
+    message = str(reason).splitlines()[0]
+    return schema.unknown(override) if message.startswith("Could not override") else f"{override}: {message}"

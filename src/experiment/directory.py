@@ -1,0 +1,149 @@
+"""A run's directory is the run: what it holds, when two configurations are the same run, and who may write there."""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from omegaconf import DictConfig, OmegaConf
+
+from experiment.schema import ConfigurationError
+
+# Two configurations that differ in nothing but these are the same run, and the horizon says how far it goes.
+FREE = {
+    f"trainer.{key}"
+    for key in (
+        *("accelerator", "devices", "num_nodes", "strategy"),
+        *("enable_progress_bar", "enable_model_summary", "profiler"),
+    )
+}
+HORIZON = "trainer.max_epochs"
+REFERENCE = re.compile(r"\$\{[\w.]+\}")  # a value that is another key's
+NOTHING = "nothing"
+
+
+def differences(old: DictConfig, new: DictConfig) -> list[str]:
+    """Return a line for each key in which two configurations are different runs; the horizon apart."""
+    before, now = _leaves(old), _leaves(new)
+    return [
+        f"{key}: {before.get(key, NOTHING)} there, {now.get(key, NOTHING)} here"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key, NOTHING) != now.get(key, NOTHING) and key != HORIZON and not _free(key)
+    ]
+
+
+def _free(key: str) -> bool:
+    return any(f"{key}.".startswith(f"{free}.") for free in FREE)
+
+
+def _leaves(config: DictConfig) -> dict[str, Any]:
+    """Return the value of each key that has none below it; one that only refers to another key is left to that one."""
+
+    def walk(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(node, dict):
+            for name, child in node.items():
+                yield from walk(child, f"{key}.{name}" if key else str(name))
+        elif not (isinstance(node, str) and REFERENCE.fullmatch(node)):
+            yield key, OmegaConf.select(config, key)
+
+    return dict(walk(OmegaConf.to_container(config, resolve=False), ""))
+
+
+class RunDirectory:
+    """The directory of a run."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.checkpoints = path / "checkpoints"
+        self.last_checkpoint = self.checkpoints / "last.ckpt"
+
+    @property
+    def configuration(self) -> DictConfig | None:
+        """The configuration that the directory is the run of."""
+        path = self.path / ".hydra" / "config.yaml"
+        config = OmegaConf.load(path) if path.exists() else None
+        assert config is None or isinstance(config, DictConfig)
+        return config
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What came of the run so far."""
+        return self._read("metrics.json")
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the run was made with."""
+        return self._read("provenance.json")
+
+    def _read(self, name: str) -> dict[str, Any]:
+        path = self.path / name
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+    def write(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON document, whole or not at all; what is not finite becomes null."""
+        finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
+        text = json.dumps(finite, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        beside = self.path / f"{name}.partial"
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(self.path / name)
+
+    def result(self, config: DictConfig) -> dict[str, Any] | None:
+        """Return the metrics of this very run if nothing is left to train, ``None`` if something is.
+
+        Raises:
+            ConfigurationError: the directory is the run of another configuration, or has gone past this one's end.
+        """
+        old = self.configuration
+        if old is None:
+            return None
+        if found := differences(old, config):
+            raise ConfigurationError(found, f"{self.path} holds a run of another configuration:")
+        metrics, epochs = self.metrics, config.trainer.max_epochs
+        if metrics.get("epoch", 0) > epochs:
+            reached = f"{HORIZON}={epochs}: {metrics['epoch']} epochs are trained already"
+            raise ConfigurationError([reached], f"{self.path} holds a longer run:")
+        done = metrics.get("status") in ("finished", "diverged")
+        not_finite = metrics.get("status") == "diverged" and metrics["train/loss"] is None
+        return metrics if done and (epochs <= old.trainer.max_epochs or not_finite) else None
+
+    def check(self, config: DictConfig) -> None:
+        """Raise a ``ConfigurationError`` where ``claimed`` would, as things stand now; nothing is written."""
+        if self.result(config) is None and (self.path / ".lock").exists():
+            self._lock().release()
+
+    def _lock(self) -> FileLock:
+        lock = FileLock(self.path / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise ConfigurationError([], f"Another process is training in {self.path}.") from None
+        return lock
+
+    @contextmanager
+    def claimed(self, config: DictConfig, hydra: DictConfig) -> Iterator[dict[str, Any] | None]:
+        """Hold the directory for this process, and record its configuration; gives the result if it is complete.
+
+        Raises:
+            ConfigurationError: as ``result``, or another process holds it; nothing is changed then.
+        """
+        if (result := self.result(config)) is not None:
+            yield result
+            return
+        lock = self._lock()
+        try:
+            if (result := self.result(config)) is None:
+                self._record(config, hydra)
+            yield result
+        finally:
+            lock.release()
+
+    def _record(self, config: DictConfig, hydra: DictConfig) -> None:
+        folder = self.path / ".hydra"
+        folder.mkdir(exist_ok=True)
+        OmegaConf.save(config, folder / "config.yaml")
+        OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
+        OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")

@@ -1,0 +1,226 @@
+"""One run: a configuration, trained, validated and tested in a directory of its own."""
+
+import functools
+import importlib.metadata
+import logging
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from omegaconf import DictConfig
+
+from experiment import pictures, schema, targets
+from experiment.checkpoints import Checkpoints, WholeCheckpointIO
+from experiment.directory import RunDirectory
+from experiment.divergence import Divergence
+from experiment.logger import RunLogger
+from experiment.progress import TimedProgressBar
+from experiment.schema import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+SCORES = ("train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy")
+PACKAGES = ("torch", "lightning", "numpy", "hydra-core", "omegaconf", "tensorboard", "matplotlib", "pydantic")
+
+
+# Lightning gives its loggers handlers of their own: what it says belongs in the run's log, not on the terminal.
+for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(name).handlers.clear()
+    logging.getLogger(name).propagate = True
+# Lightning's use of torch, which nobody who runs it can change.
+warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+
+
+def check_here(config: DictConfig, hydra: DictConfig) -> None:
+    """Raise a ``ConfigurationError`` where what a configuration names is not there: a class, an accelerator."""
+    targets.importable_from(hydra)
+    targets.check(config)
+    _attempt("optimizer", lambda: targets.instantiate(config, "optimizer")([torch.nn.Parameter(torch.zeros(1))]))
+    arguments = _trainer_arguments(config)
+    try:
+        Trainer(**arguments)
+    except Exception:
+        for key, value in arguments.items():  # name the one that is wrong, if it is wrong by itself
+            _attempt(f"trainer.{key}={value}", functools.partial(Trainer, **{key: value}))
+        _attempt("trainer", functools.partial(Trainer, **arguments))
+
+
+def _attempt(what: str, make: Callable[[], Any]) -> None:
+    try:
+        make()
+    except Exception as error:
+        raise ConfigurationError([f"{what}: {error}"]) from error
+
+
+def _trainer_arguments(config: DictConfig) -> dict[str, Any]:
+    arguments: dict[str, Any] = targets.instantiate(config, "trainer")
+    bar = arguments.get("enable_progress_bar") is not False and sys.stderr.isatty()
+    return arguments | {"enable_progress_bar": bar}
+
+
+def run(config: DictConfig) -> dict[str, Any]:
+    """Run a configuration in the directory that Hydra chose, and return what ``metrics.json`` says.
+
+    Where the directory holds this run already, it goes on from there, or returns the result if nothing is left to do.
+
+    Raises:
+        ConfigurationError: it cannot be run, or not in this directory; nothing is changed then.
+    """
+    hydra = HydraConfig.get()
+    directory = RunDirectory(Path(hydra.runtime.output_dir))
+    schema.check(config)
+    targets.importable_from(hydra)
+    if config.trainer.get("fast_dev_run"):
+        return _trial(config, directory)
+    with directory.claimed(config, hydra) as result:
+        if result is not None:
+            log.info("Nothing is left to train.")
+            log.info(_report(result, directory.path, hydra))
+            return result
+        with _recorded(directory.path / "train.log"):
+            result = _run(config, directory)
+            log.info(_report(result, directory.path, hydra))
+            return result
+
+
+def _trial(config: DictConfig, directory: RunDirectory) -> dict[str, Any]:
+    with suppress(OSError):
+        directory.path.rmdir()  # Hydra made it; where it holds a run it stays
+    model, data = _model_and_data(config)
+    Trainer(**_trainer_arguments(config), callbacks=_callbacks(config)).fit(model, datamodule=data)
+    log.info("The trial went through, and left nothing behind.")
+    return {}
+
+
+def _model_and_data(config: DictConfig) -> tuple[LightningModule, LightningDataModule]:
+    """Make the two, each from the beginning of the seed's streams, so that neither depends on the other."""
+    seed_everything(config.seed, workers=True, verbose=False)
+    data = targets.instantiate(config, "data")
+    seed_everything(config.seed, workers=True, verbose=False)
+    return targets.instantiate(config, "model"), data
+
+
+def _callbacks(config: DictConfig) -> list[Callback]:
+    return [callback for callback in targets.instantiate(config, "callbacks").values() if callback]
+
+
+def _run(config: DictConfig, directory: RunDirectory) -> dict[str, Any]:
+    """Train from where the directory's last checkpoint stands, validate, test, and write down what came of it."""
+    arguments = _trainer_arguments(config)
+    logger = RunLogger(directory.path)
+    checkpoints, divergence = Checkpoints(directory.checkpoints), Divergence()
+    callbacks = [*_callbacks(config), divergence]
+    if arguments["enable_progress_bar"]:
+        callbacks.append(TimedProgressBar())
+    if arguments.get("enable_checkpointing", True):
+        callbacks.append(checkpoints)
+    arguments |= {
+        "callbacks": callbacks,
+        "logger": logger if arguments.get("logger", True) else False,
+        "plugins": [WholeCheckpointIO(), *(arguments.get("plugins") or [])],
+        "default_root_dir": directory.path,
+    }
+    metrics = dict.fromkeys(SCORES) | {"epoch": 0, "step": 0, "engine": "lightning"}
+    seconds, started = directory.metrics.get("seconds", 0.0), time.perf_counter()
+    try:
+        trainer = Trainer(**arguments)
+        model, data = _model_and_data(config)
+        last = directory.last_checkpoint if directory.last_checkpoint.exists() else None
+        directory.write("provenance.json", _provenance(directory.provenance, trainer))
+        started = time.perf_counter()
+        trainer.fit(model, datamodule=data, ckpt_path=last, weights_only=True)
+        seconds += time.perf_counter() - started
+        metrics |= {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        scores = dict(trainer.callback_metrics)
+        if is_overridden("validation_step", model) and checkpoints.validated != trainer.global_step:
+            trainer.validate(model, datamodule=data, verbose=False)
+            scores |= trainer.callback_metrics
+        if is_overridden("test_step", model) and is_overridden("test_dataloader", data):
+            trainer.test(model, datamodule=data, verbose=False)
+            scores |= trainer.callback_metrics
+        scores |= logger.logged  # the last one logged, where that is not at each step
+        metrics |= {name: float(scores[name]) for name in SCORES if name in scores}
+        if trainer.loggers:
+            logger.save()
+            pictures.loss_curve(directory.path)
+    except BaseException as error:
+        failed = isinstance(error, Exception)
+        metrics |= {"status": "failed" if failed else "interrupted", "seconds": seconds, "error": repr(error)}
+        directory.write("metrics.json", metrics)
+        logging.getLogger("traceback").info("The run ended before its time:", exc_info=error)
+        raise
+    metrics |= {"status": "diverged" if divergence.diverged else "finished", "seconds": seconds}
+    directory.write("metrics.json", metrics)
+    return metrics
+
+
+def _provenance(before: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
+    """Return what this start is made with, beside the starts before it."""
+
+    def git(*arguments: str) -> str | None:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        with suppress(OSError):
+            answer = subprocess.run(command, capture_output=True, text=True, check=False)
+            return answer.stdout if answer.returncode == 0 else None
+        return None
+
+    commit = git("rev-parse", "HEAD")
+    start = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "arguments": sys.argv[1:]}
+    return {
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "git": {"commit": commit and commit.strip(), "difference": commit and git("diff", "HEAD")},
+        "platform": platform.platform(),
+        "device": str(trainer.strategy.root_device),
+        "devices": trainer.num_devices,
+        "strategy": type(trainer.strategy).__name__,
+        "threads": torch.get_num_threads(),
+        "starts": [*before.get("starts", []), start],
+    }
+
+
+@contextmanager
+def _recorded(path: Path) -> Iterator[None]:
+    """Record what is said, by Lightning and by Python's warnings too, in the run's log."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    logging.captureWarnings(True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        root.removeHandler(handler)
+        handler.close()
+
+
+def _report(metrics: dict[str, Any], path: Path, hydra: DictConfig) -> str:
+    """Return what a person wants to know at the end: a line in a sweep, a few where the run stands alone."""
+    scores = [f"{name} {metrics[name]:.5g}" for name in SCORES if metrics[name] is not None]
+    if hydra.mode == RunMode.MULTIRUN:
+        return f"{path.name}: {', '.join([metrics['status'], *scores])}"
+    where = Path(os.path.relpath(path))
+    root = path if where.parts[0] == os.pardir else where.parts[0]
+    diverged = "The run diverged: its loss is not finite, or more than twice what it was at first.\n"
+    return (
+        f"{diverged if metrics['status'] == 'diverged' else ''}"
+        f"{metrics['status']} after {metrics['epoch']} epochs, {metrics['step']} steps, {metrics['seconds']:.1f} s\n"
+        f"{'   '.join(scores)}\n"
+        f"directory: {where if root != path else path}\n"
+        f"tensorboard --logdir {shlex.quote(str(root))}"
+    )

@@ -1,0 +1,359 @@
+"""What a configuration may be: every key with its type, its range and its meaning.
+
+The errors, ``--help`` and the JSON schemas that editors use on the YAML all follow from the models here.
+``python -m experiment.schema`` writes those JSON schemas beside the YAML files.
+"""
+
+import ast
+import builtins
+import difflib
+import json
+import sys
+import textwrap
+import typing
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+from omegaconf import DictConfig, OmegaConf
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, create_model
+
+
+class ReportedError(Exception):
+    """An error that says all that its reader needs: a headline, and a line for each thing that is wrong."""
+
+    headline = "This did not work:"
+
+    def __init__(self, lines: list[str], headline: str | None = None) -> None:
+        super().__init__("\n  ".join([headline or self.headline, *lines]))
+        self.lines = lines
+
+
+class ConfigurationError(ReportedError):
+    """A configuration that cannot be run; each line names a key, its value and what is allowed."""
+
+    headline = "The configuration cannot be run:"
+
+
+class Node(BaseModel):
+    """A part of a configuration: its keys are known, and its values are of the very type that they should be."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Own(BaseModel):
+    """A user's own class: what it takes is between its signature and the configuration."""
+
+    model_config = ConfigDict(extra="allow")
+    target: str = Field(alias="_target_", pattern=r"^\w+(\.\w+)+$", description="any importable class")
+
+
+def _choice(*known: type[Node]) -> Any:
+    """Return the type that is the one of ``known`` which ``_target_`` names, and ``Own`` where it names none."""
+    targets = {_target(model): model for model in known}
+
+    def tag(value: Any) -> str:
+        target = value.get("_target_") if isinstance(value, dict) else None
+        return f"@{target if target in targets else 'own'}"
+
+    members = [Annotated[model, Tag(f"@{target}")] for target, model in targets.items()]
+    return Annotated[Union[*members, Annotated[Own, Tag("@own")]], Discriminator(tag)]
+
+
+def _target(model: type[BaseModel]) -> Any:
+    return typing.get_args(model.model_fields["target"].annotation)[0]
+
+
+def _arguments(module: str, name: str) -> dict[str, Any]:
+    """Return the arguments of a class and their types, read from the source: an import would take a second.
+
+    A type that is not made of plain data comes back as ``Any``.
+    """
+    package, *rest = module.split(".")
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"the package {package} is not installed")
+    source = Path(spec.origin).parent.joinpath(*rest).with_suffix(".py").read_text(encoding="utf-8")
+    cls = next(n for n in ast.parse(source).body if isinstance(n, ast.ClassDef) and n.name == name)
+    init = next(n for n in cls.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+
+    class Names(dict[str, Any]):
+        def __missing__(self, key: str) -> Any:
+            return Any
+
+    names = Names({**vars(builtins), **vars(typing), "Tensor": float})
+    arguments = init.args.args[1:] + init.args.kwonlyargs
+    return {a.arg: eval(ast.unparse(a.annotation), {}, names) if a.annotation else Any for a in arguments}
+
+
+FLOAT32 = 1e38  # numbers that become float32 end here
+Finite = Annotated[float, Field(ge=-FLOAT32, le=FLOAT32)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+
+
+def _direction(line: list[float]) -> list[float]:
+    if not any(line[:2]):
+        raise ValueError("with a = b = 0 there is no line")
+    return line
+
+
+class Line(Node):
+    """Points on both sides of a line."""
+
+    target: Literal["experiment.datamodule.PointsDataModule"] = Field(alias="_target_", description="the LightningDataModule")
+    shape: Literal["line"] = Field(description="which function of points.py makes the points")
+    line: Annotated[list[Finite], Field(min_length=3, max_length=3), AfterValidator(_direction)] = Field(
+        description="[a, b, c]: class 1 is where a·x + b·y + c > 0, class 0 elsewhere; a and b are not both 0"
+    )
+    num_points: Count = Field(description="training points")
+    noise: float = Field(ge=0, le=1, description="the probability that a training label is flipped")
+    num_val: Count = Field(description="points to validate on, never trained on, never flipped")
+    num_test: Count = Field(description="points to test on, likewise")
+    batch_size: Count | None = Field(
+        description="null: every step sees all points; a number: shuffled mini-batches of that size"
+    )
+    seed: int = Field(ge=0, lt=2**32, description="the seed of the points: that of the run")
+
+
+class PointsModel(Node):
+    """The network that tells the classes of points apart."""
+
+    target: Literal["experiment.classifier.PointsClassifier"] = Field(alias="_target_", description="the LightningModule")
+    hidden: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
+        max_length=100, description="the widths of the hidden layers"
+    )
+    activation: Literal["relu", "tanh", "sigmoid", "linear"] = Field(description="of the hidden layers")
+    loss: Literal["bce", "bce_with_logits"] = Field(
+        description="bce: BCELoss on probabilities; bce_with_logits: the numerically stable form"
+    )
+    optimizer: dict[str, Any] = Field(description="that of the run")
+
+
+class Optimizer(Node):
+    """One of torch's optimizers."""
+
+    partial: Literal[True] = Field(alias="_partial_", description="the parameters to optimize come later")
+    lr: float = Field(default=None, ge=0, le=FLOAT32, description="the learning rate")
+
+
+def _optimizer(name: str) -> type[Node]:
+    own = {k: t for k, t in _arguments(f"torch.optim.{name.lower()}", name).items() if k not in ("params", "lr")}
+    fields: dict[str, Any] = {k: (t, Field(default=None, description="torch's own")) for k, t in own.items()}
+    target = Field(alias="_target_", description="the optimizer")
+    return create_model(name, __base__=Optimizer, target=(Literal[f"torch.optim.{name}"], target), **fields)
+
+
+class RunTrainer(Node):
+    """What this project says of the arguments of Lightning's ``Trainer``."""
+
+    max_epochs: int = Field(ge=1, le=10**12, description="passes over the training points")
+    accelerator: str = Field(description="the Lightning accelerator: cpu, gpu, mps, …; auto: the best there is")
+    log_every_n_steps: int = Field(ge=1, description="how often train/loss is logged")
+    check_val_every_n_epoch: int | None = Field(ge=1, description="how often the validation points are scored")
+    logger: bool = Field(default=True, description="false: no TensorBoard log")
+
+
+def _trainer() -> type[Node]:
+    # These three are the run's own: callbacks stand in a group of their own, and the files in the run directory.
+    taken = {*RunTrainer.model_fields, "callbacks", "default_root_dir", "model_registry"}
+    fields: dict[str, Any] = {
+        name: (kind, Field(default=None, description="Lightning's own"))
+        for name, kind in _arguments("lightning.pytorch.trainer.trainer", "Trainer").items()
+        if name not in taken
+    }
+    return create_model("Trainer", __base__=RunTrainer, **fields)
+
+
+class Configuration(Node):
+    """One run."""
+
+    seed: int = Field(ge=0, lt=2**32, description="seeds NumPy's points and torch's initial weights")
+    data: _choice(Line) = Field(description="the problem")  # type: ignore[valid-type]
+    model: _choice(PointsModel) = Field(description="the network, its loss, its optimizer")  # type: ignore[valid-type]
+    optimizer: _choice(*map(_optimizer, ("SGD", "Adam", "AdamW", "RMSprop"))) = Field(  # type: ignore[valid-type]
+        description="how the weights are adjusted"
+    )
+    trainer: _trainer() = Field(description="the arguments of Lightning's Trainer")  # type: ignore[valid-type]
+    callbacks: dict[str, Own | None] = Field(description="Lightning callbacks of one's own, each under a name; null: off")
+
+
+def check(config: DictConfig) -> None:
+    """Raise a ``ConfigurationError`` where a composed configuration is not what the schema says."""
+    if found := problems(config):
+        raise ConfigurationError(found)
+
+
+def problems(config: DictConfig) -> list[str]:
+    """Return what is wrong with a composed configuration, a line for each wrong key; none if nothing is."""
+    plain = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(plain, dict)
+    try:
+        Configuration.model_validate_json(json.dumps(plain))
+    except ValidationError as error:
+        # A union is wrong once for each of its members, a list for each of its elements: a line a key will do.
+        lines = [_problem(config, plain, e["loc"], e["type"], e["msg"]) for e in error.errors()]
+        return list(dict.fromkeys(line for line in lines if line))
+    return []
+
+
+def _problem(
+    config: DictConfig, plain: dict[Any, Any], location: tuple[int | str, ...], kind: str, message: str
+) -> str | None:
+    path = [part for part in location if not str(part).startswith("@")]
+    name, group, values = str(path[0]), Configuration, plain
+    if len(path) > 1 and (member := _member(name, plain[name])):
+        if OmegaConf.is_interpolation(config[name], str(path[1])):
+            return None  # what it refers to is wrong, and says so itself
+        name, group, values = str(path[1]), member, plain[name]
+    key = name if group is Configuration else f"{path[0]}.{name}"
+    fields = _fields(group)
+    if kind == "extra_forbidden":
+        return f"{key}={_typed(values[name])}: {_no_such_key(name, {each: f'{path[0]}.{each}' for each in fields})}"
+    if name not in values:
+        return f"{key}: missing; it is {allowed(fields[name])}"
+    reason = f" ({message.removeprefix('Value error, ')})" if kind == "value_error" else ""
+    return f"{key}={_typed(values[name])}: {allowed(fields[name])}{reason}"
+
+
+def _no_such_key(name: str, known: dict[str, str]) -> str:
+    """Return the line for a key that does not exist; ``known`` are the keys that do, by what is typed for them."""
+    nearest = max(known, key=lambda each: difflib.SequenceMatcher(None, name, each).ratio())
+    return f"there is no such key; the nearest is {known[nearest]}, --help lists all"
+
+
+def unknown(override: str) -> str:
+    """Return the line that says that an override's key does not exist, with the nearest one that does."""
+    groups = {name: _fields(m) for name in Configuration.model_fields for m in _members(name)}
+    known = {name: name for name in Configuration.model_fields}
+    known |= {each: f"{name}.{each}" for name, fields in groups.items() for each in fields}
+    known |= {key: key for key in known.values()}
+    return f"{override}: {_no_such_key(override.partition('=')[0].lstrip('+~'), known)}"
+
+
+def help_text(*, _root_: DictConfig) -> str:
+    """Return what ``--help`` prints, for the configuration that was composed: the keys of what it chose."""
+    config = OmegaConf.to_container(_root_, resolve=False)
+    assert isinstance(config, dict)
+    rows = []
+    for name, field in Configuration.model_fields.items():
+        value = config.get(name)
+        if not isinstance(value, dict):
+            rows.append((name, value, _fields(Configuration)[name]))
+            continue
+        member = _member(name, value)
+        fields = _fields(member) if member else {}
+        rows += [(f"{name}.{key}", each, fields.get(key, {})) for key, each in value.items() if key != "_partial_"]
+        if others := [key for key in fields if key not in value]:
+            rows.append((f"{name}.<key>", "", {"description": f"{field.description}, also: {', '.join(others)}"}))
+    table = "\n".join(_row(*row) for row in rows)
+    # Hydra takes the text for a string.Template.
+    return HELP.format(table=table, program=Path(sys.argv[0]).name).replace("$", "$$")
+
+
+def _row(key: str, value: Any, field: dict[str, Any]) -> str:
+    default = f" = {_typed(value)}" if value != "" else ""
+    kind = f"{allowed(field)}; " if len(field) > 1 else ""
+    text = f"{kind}{field.get('description', 'of your own')}"
+    lines = textwrap.wrap(text, 96, initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False)
+    return "\n".join([f"  {key}{default}", *lines])
+
+
+HELP = """\
+Trains, validates and tests a network on points of the plane, and leaves a directory with all that came of it.
+
+  python {program} [key=value ...]          one run
+  python {program} -m key=a,b ...           a sweep: one run for every combination
+
+The keys, their defaults, and what each may be:
+
+{table}
+
+Choices, each a file under conf/:
+  data=line          model=simple_net          optimizer=sgd|adam|adamw|rmsprop
+  experiment=NAME    a named set of choices, from conf/experiment/ or from a directory of your own: --config-dir DIR
+  hydra.run.dir=DIR, hydra.sweep.dir=DIR
+                     the directory of the run, of the sweep; without them a dated one under outputs/, multirun/
+
+Examples:
+  python {program} optimizer.lr=0.5 model.hidden=[8,8]
+  python {program} data.line=[1,-2,0.5] data.num_points=500 data.batch_size=32 trainer.max_epochs=100
+  python {program} -m optimizer.lr=0.01,0.1,1 seed=0,1
+  python {program} --config-dir examples/digits experiment=digits
+
+Hydra's own options: --cfg job prints the configuration without a run, --hydra-help lists the rest.
+"""
+
+
+def json_schemas() -> dict[str, Any]:
+    """Return a JSON schema for each kind of YAML file: ``config`` for whole configurations, and one for each group.
+
+    A file may hold a part of the keys, and ``${…}`` in the place of any value.
+    """
+    whole = Configuration.model_json_schema()
+    models = whole["$defs"]
+    known = [model["properties"]["_target_"]["const"] for name, model in models.items() if name not in ("Own", "Trainer")]
+    models["Own"]["properties"]["_target_"]["not"] = {"enum": known}
+    for model in (whole, *models.values()):
+        if model is not models["Own"]:
+            model.pop("required")
+        for key, field in model["properties"].items():
+            anything = {"anyOf": field.pop("oneOf")} if "oneOf" in field else dict(field)
+            anything.pop("discriminator", None)
+            reference = {"type": "string", "pattern": r"^\$\{.*\}$"}
+            model["properties"][key] = {"description": field.get("description", ""), "anyOf": [anything, reference]}
+    groups = {name: whole["properties"][name] | {"$defs": models} for name in ("data", "model", "optimizer", "trainer")}
+    whole["properties"] |= {"defaults": {"type": "array"}, "hydra": {"type": "object"}}
+    return {"config": whole, "callbacks": whole["properties"]["callbacks"] | {"$defs": models}, **groups}
+
+
+def _typed(value: Any) -> str:
+    """Return a value as one would type it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _members(group: str) -> list[type[BaseModel]]:
+    """Return the models that a group of this project's can be of."""
+    annotation = Configuration.model_fields[group].annotation
+    models = [annotation, *(model for option in typing.get_args(annotation) for model in typing.get_args(option))]
+    return [model for model in models if isinstance(model, type) and issubclass(model, Node)]
+
+
+def _member(group: str, value: Any) -> type[BaseModel] | None:
+    """Return the model of a group's value: the group's own, or the one that ``_target_`` chooses among several."""
+    members = _members(group)
+    if len(members) == 1 and "target" not in members[0].model_fields:
+        return members[0]
+    return next((m for m in members if isinstance(value, dict) and _target(m) == value.get("_target_")), None)
+
+
+def _fields(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+    """Return the JSON schema of each key."""
+    return model.model_json_schema()["properties"]
+
+
+def allowed(field: dict[str, Any]) -> str:
+    """Return what a JSON schema allows, in words."""
+    if "const" in field:
+        return _typed(field["const"])
+    if "enum" in field:
+        return "one of " + ", ".join(map(_typed, field["enum"]))
+    if "anyOf" in field:
+        return " or ".join(map(allowed, field["anyOf"]))
+    if "prefixItems" in field:
+        return f"[{', '.join(map(allowed, field['prefixItems']))}]"
+    if field.get("type") == "array":
+        count = f"{field['minItems']}" if field.get("minItems") else ""
+        return f"a list, {count}× {allowed(field.get('items', {}))}"
+    words = {
+        **{"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a word"},
+        **{"null": "null", "object": "a group of keys"},
+    }
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {field[bound]:,}" for bound, sign in signs.items() if abs(field.get(bound, FLOAT32)) < FLOAT32]
+    return " ".join([words.get(field.get("type", ""), "a group of keys with a _target_"), ", ".join(limits)]).strip()
+
+
+if __name__ == "__main__":
+    for name, content in json_schemas().items():
+        path = Path("conf", f"{name}.schema.json")
+        path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,16 @@
+"""Where Hydra looks for plugins."""
+
+from hydra.core.config_store import ConfigStore
+
+from experiment.sweep import Sweep
+
+
+class ExperimentSweeper(Sweep):
+    """The sweeper of ``experiment``."""
+
+
+ConfigStore.instance().store(
+    group="hydra/sweeper",
+    name="experiment",
+    node={"_target_": f"{__name__}.ExperimentSweeper", "max_batch_size": None, "params": None},
+)
