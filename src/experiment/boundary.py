@@ -1,18 +1,19 @@
 """The picture of points of the plane: what the network decides, and how its neurons do it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from experiment.classifier import PointsClassifier
 from experiment.datamodule import PointsDataModule
 from experiment.logger import RunLogger
+from experiment.pictures import render
 
 # Blue and orange of Okabe and Ito's palette: told apart with any kind of colour vision.
 CLASSES = ("#0072B2", "#E69F00")
@@ -22,7 +23,7 @@ SHOWN = 1000  # points that a picture shows at most
 
 
 class DecisionBoundary(Callback):
-    """Draws ``decision_boundary.png`` when a run ends, into TensorBoard too; other problems than points it leaves alone."""
+    """Draws ``decision_boundary.png`` when a run ends, in TensorBoard too; of other problems it draws nothing."""
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw what the network decides with its last weights."""
@@ -30,13 +31,10 @@ class DecisionBoundary(Callback):
         if not (isinstance(pl_module, PointsClassifier) and isinstance(data, PointsDataModule)):
             return
         figure = decision_boundary(pl_module, data, f"step {trainer.global_step}")
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
+        image = render(figure, Path(trainer.default_root_dir, "decision_boundary.png"))
         for logger in trainer.loggers:
             if isinstance(logger, RunLogger):
-                image = np.asarray(canvas.buffer_rgba())[..., :3]
                 logger.experiment.add_image("decision_boundary", image, trainer.global_step, dataformats="HWC")
-                figure.savefig(Path(logger.log_dir, "decision_boundary.png"))
 
 
 @torch.no_grad()
@@ -44,12 +42,12 @@ def decision_boundary(model: PointsClassifier, data: PointsDataModule, when: str
     """Return a picture of the plane: probability, decision, training points, the given line, the neurons' lines."""
     figure = Figure(figsize=(6.4, 5.6), dpi=120, layout="constrained")
     axes = figure.add_subplot(aspect="equal", xlim=VIEW, ylim=VIEW, xlabel="x", ylabel="y")
-    side = torch.linspace(*VIEW, 201)
-    grid = torch.cartesian_prod(side, side)
-    probability = model(grid.to(model.device)).cpu().reshape(201, 201).T
+    side = np.linspace(*VIEW, 201)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    probability = _probability(model, torch.from_numpy(grid)).reshape(201, 201)
     shade = axes.pcolormesh(side, side, probability, cmap=PROBABILITY, vmin=0, vmax=1, alpha=0.6, rasterized=True)
     figure.colorbar(shade, label="probability of class 1", shrink=0.8)
-    if probability.isfinite().all() and probability.min() < 0.5 < probability.max():
+    if probability.min() < 0.5 < probability.max():
         axes.contour(side, side, probability, levels=[0.5], colors="black", linewidths=2)
         axes.plot([], [], color="black", lw=2, label="decision")
     if "line" in data.parameters:
@@ -61,7 +59,7 @@ def decision_boundary(model: PointsClassifier, data: PointsDataModule, when: str
     return figure
 
 
-def _line(axes: Axes, a: float, b: float, c: float, **style: object) -> None:
+def _line(axes: Axes, a: float, b: float, c: float, **style: Any) -> None:
     """Draw a·x + b·y + c = 0; where it leaves the view it is cut off."""
     foot = -c * np.array([a, b]) / (a * a + b * b)
     along = np.array([-b, a]) / np.hypot(a, b) * 4
@@ -70,10 +68,10 @@ def _line(axes: Axes, a: float, b: float, c: float, **style: object) -> None:
 
 def _neurons(axes: Axes, model: PointsClassifier) -> None:
     """Draw where each neuron of the first hidden layer is 0, with a number on the side where it is positive."""
-    first, *later = (model.net.get_submodule(name) for name in model.net.layers)
-    if not later:
+    if len(model.net.layers) == 1:
         return
-    weight, bias = first.weight.double().cpu().numpy(), first.bias.double().cpu().numpy()
+    parameters = model.net.get_submodule(model.net.layers[0]).parameters()
+    weight, bias = (parameter.detach().double().cpu().numpy() for parameter in parameters)
     for number, ((a, b), c) in enumerate(zip(weight, bias, strict=True), 1):
         norm = np.hypot(a, b)
         if not np.isfinite(norm) or norm == 0:
@@ -83,18 +81,22 @@ def _neurons(axes: Axes, model: PointsClassifier) -> None:
         foot = -c * np.array([a, b]) / norm**2
         if np.abs(foot).max() < VIEW[1] and len(weight) <= 16:
             at = foot + 0.07 * np.array([a, b]) / norm
-            axes.text(*at, f"{number}+", color="#444444", ha="center", va="center", fontsize=8, clip_on=True)
+            axes.text(at[0], at[1], f"{number}+", color="#444444", ha="center", va="center", fontsize=8, clip_on=True)
 
 
 def _points(axes: Axes, model: PointsClassifier, data: PointsDataModule) -> float:
     """Draw the training points by class, cross out the wrong ones, and return the accuracy on all of them."""
-    points, classes = data.train_dataloader().tensors
-    decided = model(points.to(model.device)).cpu() > 0.5
-    wrong = (decided != classes.bool()).squeeze(1)
+    tensors = data.train_dataloader().tensors
+    wrong = (_probability(model, tensors[0]) > 0.5) != (tensors[1].numpy() > 0.5)
+    points, classes = (tensor[:SHOWN].numpy() for tensor in tensors)
     for value, marker in enumerate("o^"):
-        x, y = points[:SHOWN][classes[:SHOWN, 0] == value].T
+        x, y = points[classes[:, 0] == value].T
         axes.scatter(x, y, c=CLASSES[value], marker=marker, s=26, ec="white", lw=0.6, label=f"class {value}", zorder=3)
     if wrong[:SHOWN].any():
-        x, y = points[:SHOWN][wrong[:SHOWN]].T
+        x, y = points[wrong[:SHOWN, 0]].T
         axes.scatter(x, y, c="black", marker="x", s=40, lw=1.2, label="decided wrongly", zorder=4)
-    return 1 - wrong.float().mean().item()
+    return 1 - float(wrong.mean())
+
+
+def _probability(model: PointsClassifier, points: torch.Tensor) -> np.ndarray:
+    return model(points.to(model.device, model.dtype)).cpu().numpy()

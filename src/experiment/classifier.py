@@ -21,7 +21,10 @@ def bce(logits: Tensor, classes: Tensor) -> Tensor:
     return functional.binary_cross_entropy(probabilities, classes)
 
 
-LOSSES = {"bce": bce, "bce_with_logits": functional.binary_cross_entropy_with_logits}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "bce": bce,
+    "bce_with_logits": functional.binary_cross_entropy_with_logits,
+}
 
 
 class PointsClassifier(LightningModule):

@@ -5,7 +5,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,18 +18,16 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from experiment import schema
-from experiment.directory import RunDirectory
+from experiment.directory import RunDirectory, is_trial
 from experiment.schema import ConfigurationError, ReportedError
 
 Main = TypeVar("Main", bound=Callable[..., Any])
 
 OmegaConf.register_new_resolver("help", schema.help_text, replace=True)
-# These groups take any key without a "+": the schema, not Hydra, says which there are, all at once and with the nearest.
+# These groups take any key without a "+": the schema, not Hydra, says which there are, and finds the nearest.
 ConfigStore.instance().store(
     name="open",
-    node={
-        group: DictConfig({}, flags={"struct": False}) for group in ("data", "model", "optimizer", "trainer", "callbacks")
-    },
+    node={group: DictConfig({}, flags={"struct": False}) for group in schema.GROUPS},
 )
 
 
@@ -43,20 +41,36 @@ class Check(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Raise ``Stop`` from the error, if there is one."""
         try:
-            check(config, Path(config.hydra.run.dir))
+            check([(config, Path(config.hydra.run.dir))])
             make(Path(config.hydra.run.dir), "hydra.run.dir")
         except Exception as error:
             raise Stop from error
 
 
-def check(config: DictConfig, directory: Path) -> None:
-    """Raise a ``ConfigurationError`` where a composed configuration, ``hydra`` included, cannot be run in a directory."""
-    run = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-    schema.check(run)
-    RunDirectory(directory).check(run)
-    from experiment.run import check_here  # last, since it imports torch
+def check(jobs: Sequence[tuple[DictConfig, Path]]) -> None:
+    """Check composed configurations, ``hydra`` in them, and the directories that they are to run in.
 
-    check_here(run, config.hydra)
+    Raises:
+        ConfigurationError: for all of them together; what can be known without torch is told without it.
+    """
+    runs = [OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]) for config, _ in jobs]
+    _together(schema.check, zip(runs, strict=True))
+    lasting = [(RunDirectory(path), run) for run, (_, path) in zip(runs, jobs, strict=True) if not is_trial(run)]
+    _together(RunDirectory.check, lasting)
+    from experiment.run import check_here
+
+    _together(check_here, [(run, config.hydra) for run, (config, _) in zip(runs, jobs, strict=True)])
+
+
+def _together(check: Callable[..., None], jobs: Iterable[tuple[Any, ...]]) -> None:
+    lines: dict[str, None] = {}
+    for job in jobs:
+        try:
+            check(*job)
+        except ConfigurationError as error:
+            lines |= dict.fromkeys(str(error).splitlines())  # the runs of a sweep share what is wrong
+    if lines:
+        raise ConfigurationError("\n".join(lines))
 
 
 def command(main: Main) -> Main:
@@ -96,13 +110,13 @@ def make(directory: Path, key: str) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError([f"{key}={directory}: {error.strerror}"]) from error
+        raise ConfigurationError.listing([f"{key}={directory}: {error.strerror}"]) from error
     if not os.access(directory, os.W_OK):
-        raise ConfigurationError([f"{key}={directory}: cannot be written"])
+        raise ConfigurationError.listing([f"{key}={directory}: cannot be written"])
 
 
 def _explained(error: BaseException | None, conf: Path) -> BaseException | None:
-    """Return an error that names everything that is wrong with the command line, where that is why: Hydra stops at the first."""
+    """Return an error that names everything that is wrong with the command line, if that is why it arose."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
     known, rest = parser.parse_known_args()
@@ -112,7 +126,8 @@ def _explained(error: BaseException | None, conf: Path) -> BaseException | None:
     accepted: list[str] = []
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(conf.absolute()), version_base="1.3"):
-        for override in sorted(overrides, key=lambda each: "." in each.partition("=")[0]):  # groups first, as Hydra does
+        # Groups come first, as they do for Hydra.
+        for override in sorted(overrides, key=lambda each: "." in each.partition("=")[0]):
             try:
                 choices = list(_expanded(override))
                 for choice in choices:
@@ -121,7 +136,7 @@ def _explained(error: BaseException | None, conf: Path) -> BaseException | None:
                 accepted.append(choices[0])
             except Exception as reason:
                 found[_refused(override, reason)] = None
-    return ConfigurationError(list(found)) if found else error
+    return ConfigurationError.listing(found) if found else error
 
 
 def _expanded(override: str) -> Iterator[str]:

@@ -53,6 +53,11 @@ def _leaves(config: DictConfig) -> dict[str, Any]:
     return dict(walk(OmegaConf.to_container(config, resolve=False), ""))
 
 
+def is_trial(config: DictConfig) -> bool:
+    """Whether a configuration is one of Lightning's trials, which leave nothing."""
+    return bool(config.trainer.get("fast_dev_run"))
+
+
 class RunDirectory:
     """The directory of a run."""
 
@@ -101,11 +106,11 @@ class RunDirectory:
         if old is None:
             return None
         if found := differences(old, config):
-            raise ConfigurationError(found, f"{self.path} holds a run of another configuration:")
+            raise ConfigurationError.listing(found, f"{self.path} holds a run of another configuration:")
         metrics, epochs = self.metrics, config.trainer.max_epochs
         if metrics.get("epoch", 0) > epochs:
             reached = f"{HORIZON}={epochs}: {metrics['epoch']} epochs are trained already"
-            raise ConfigurationError([reached], f"{self.path} holds a longer run:")
+            raise ConfigurationError.listing([reached], f"{self.path} holds a longer run:")
         done = metrics.get("status") in ("finished", "diverged")
         not_finite = metrics.get("status") == "diverged" and metrics["train/loss"] is None
         return metrics if done and (epochs <= old.trainer.max_epochs or not_finite) else None
@@ -120,7 +125,7 @@ class RunDirectory:
         try:
             lock.acquire()
         except Timeout:
-            raise ConfigurationError([], f"Another process is training in {self.path}.") from None
+            raise ConfigurationError(f"Another process is training in {self.path}.") from None
         return lock
 
     @contextmanager

@@ -1,9 +1,16 @@
 """The network."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "linear": lambda x: x}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "linear": lambda x: x,
+}
 
 
 class SimpleNet(nn.Module):
@@ -22,7 +29,8 @@ class SimpleNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits, ``[n, 1]``, of the points ``x``, ``[n, 2]``."""
-        *hidden, last = (self.get_submodule(name) for name in self.layers)
-        for layer in hidden:
-            x = self.activation(layer(x))
-        return last(x)
+        *hidden, last = self.layers
+        for name in hidden:
+            x = self.activation(self.get_submodule(name)(x))
+        x = self.get_submodule(last)(x)
+        return x

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -25,7 +25,7 @@ from omegaconf import DictConfig
 
 from experiment import pictures, schema, targets
 from experiment.checkpoints import Checkpoints, WholeCheckpointIO
-from experiment.directory import RunDirectory
+from experiment.directory import RunDirectory, is_trial
 from experiment.divergence import Divergence
 from experiment.logger import RunLogger
 from experiment.progress import TimedProgressBar
@@ -41,8 +41,14 @@ PACKAGES = ("torch", "lightning", "numpy", "hydra-core", "omegaconf", "tensorboa
 for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
     logging.getLogger(name).handlers.clear()
     logging.getLogger(name).propagate = True
-# Lightning's use of torch, which nobody who runs it can change.
-warnings.filterwarnings("ignore", message=r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+# What nobody who runs it can change: Lightning's use of torch, its advice on small loaders, and its belief
+# that steps are counted anew in each epoch.
+for message in (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"The '\w+' does not have many workers",
+    r"The number of training batches \(\d+\) is smaller than the logging interval",
+):
+    warnings.filterwarnings("ignore", message=message)
 
 
 def check_here(config: DictConfig, hydra: DictConfig) -> None:
@@ -63,7 +69,7 @@ def _attempt(what: str, make: Callable[[], Any]) -> None:
     try:
         make()
     except Exception as error:
-        raise ConfigurationError([f"{what}: {error}"]) from error
+        raise ConfigurationError.listing([f"{what}: {error}"]) from error
 
 
 def _trainer_arguments(config: DictConfig) -> dict[str, Any]:
@@ -80,11 +86,11 @@ def run(config: DictConfig) -> dict[str, Any]:
     Raises:
         ConfigurationError: it cannot be run, or not in this directory; nothing is changed then.
     """
-    hydra = HydraConfig.get()
+    hydra = cast(DictConfig, HydraConfig.get())
     directory = RunDirectory(Path(hydra.runtime.output_dir))
     schema.check(config)
     targets.importable_from(hydra)
-    if config.trainer.get("fast_dev_run"):
+    if is_trial(config):
         return _trial(config, directory)
     with directory.claimed(config, hydra) as result:
         if result is not None:
@@ -145,7 +151,7 @@ def _run(config: DictConfig, directory: RunDirectory) -> dict[str, Any]:
         trainer.fit(model, datamodule=data, ckpt_path=last, weights_only=True)
         seconds += time.perf_counter() - started
         metrics |= {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        scores = dict(trainer.callback_metrics)
+        scores: dict[str, Any] = dict(trainer.callback_metrics)
         if is_overridden("validation_step", model) and checkpoints.validated != trainer.global_step:
             trainer.validate(model, datamodule=data, verbose=False)
             scores |= trainer.callback_metrics

@@ -11,28 +11,26 @@ import json
 import sys
 import textwrap
 import typing
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal, Self, Union
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, create_model
 
 
 class ReportedError(Exception):
-    """An error that says all that its reader needs: a headline, and a line for each thing that is wrong."""
+    """An error whose message says all that its reader needs."""
 
-    headline = "This did not work:"
-
-    def __init__(self, lines: list[str], headline: str | None = None) -> None:
-        super().__init__("\n  ".join([headline or self.headline, *lines]))
-        self.lines = lines
+    @classmethod
+    def listing(cls, lines: Iterable[str], headline: str = "The configuration cannot be run:") -> Self:
+        """Return the error that says each of the lines."""
+        return cls("\n  ".join([headline, *lines]))
 
 
 class ConfigurationError(ReportedError):
-    """A configuration that cannot be run; each line names a key, its value and what is allowed."""
-
-    headline = "The configuration cannot be run:"
+    """A configuration that cannot be run; the message names each key that is wrong, its value and what is allowed."""
 
 
 class Node(BaseModel):
@@ -100,7 +98,9 @@ def _direction(line: list[float]) -> list[float]:
 class Line(Node):
     """Points on both sides of a line."""
 
-    target: Literal["experiment.datamodule.PointsDataModule"] = Field(alias="_target_", description="the LightningDataModule")
+    target: Literal["experiment.datamodule.PointsDataModule"] = Field(
+        alias="_target_", description="the LightningDataModule"
+    )
     shape: Literal["line"] = Field(description="which function of points.py makes the points")
     line: Annotated[list[Finite], Field(min_length=3, max_length=3), AfterValidator(_direction)] = Field(
         description="[a, b, c]: class 1 is where a·x + b·y + c > 0, class 0 elsewhere; a and b are not both 0"
@@ -118,7 +118,9 @@ class Line(Node):
 class PointsModel(Node):
     """The network that tells the classes of points apart."""
 
-    target: Literal["experiment.classifier.PointsClassifier"] = Field(alias="_target_", description="the LightningModule")
+    target: Literal["experiment.classifier.PointsClassifier"] = Field(
+        alias="_target_", description="the LightningModule"
+    )
     hidden: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
         max_length=100, description="the widths of the hidden layers"
     )
@@ -133,14 +135,14 @@ class Optimizer(Node):
     """One of torch's optimizers."""
 
     partial: Literal[True] = Field(alias="_partial_", description="the parameters to optimize come later")
-    lr: float = Field(default=None, ge=0, le=FLOAT32, description="the learning rate")
+    lr: Annotated[float, Field(ge=0, le=FLOAT32)] = Field(default_factory=float, description="the learning rate")
 
 
 def _optimizer(name: str) -> type[Node]:
     own = {k: t for k, t in _arguments(f"torch.optim.{name.lower()}", name).items() if k not in ("params", "lr")}
     fields: dict[str, Any] = {k: (t, Field(default=None, description="torch's own")) for k, t in own.items()}
-    target = Field(alias="_target_", description="the optimizer")
-    return create_model(name, __base__=Optimizer, target=(Literal[f"torch.optim.{name}"], target), **fields)
+    fields["target"] = (Literal[f"torch.optim.{name}"], Field(alias="_target_", description="the optimizer"))
+    return create_model(name, __base__=Optimizer, **fields)
 
 
 class RunTrainer(Node):
@@ -164,6 +166,9 @@ def _trainer() -> type[Node]:
     return create_model("Trainer", __base__=RunTrainer, **fields)
 
 
+GROUPS = ("data", "model", "optimizer", "trainer", "callbacks")
+
+
 class Configuration(Node):
     """One run."""
 
@@ -174,13 +179,15 @@ class Configuration(Node):
         description="how the weights are adjusted"
     )
     trainer: _trainer() = Field(description="the arguments of Lightning's Trainer")  # type: ignore[valid-type]
-    callbacks: dict[str, Own | None] = Field(description="Lightning callbacks of one's own, each under a name; null: off")
+    callbacks: dict[str, Own | None] = Field(
+        description="Lightning callbacks of one's own, each under a name; null: off"
+    )
 
 
 def check(config: DictConfig) -> None:
     """Raise a ``ConfigurationError`` where a composed configuration is not what the schema says."""
     if found := problems(config):
-        raise ConfigurationError(found)
+        raise ConfigurationError.listing(found)
 
 
 def problems(config: DictConfig) -> list[str]:
@@ -200,7 +207,8 @@ def _problem(
     config: DictConfig, plain: dict[Any, Any], location: tuple[int | str, ...], kind: str, message: str
 ) -> str | None:
     path = [part for part in location if not str(part).startswith("@")]
-    name, group, values = str(path[0]), Configuration, plain
+    group: type[BaseModel] = Configuration
+    name, values = str(path[0]), plain
     if len(path) > 1 and (member := _member(name, plain[name])):
         if OmegaConf.is_interpolation(config[name], str(path[1])):
             return None  # what it refers to is wrong, and says so itself
@@ -291,7 +299,9 @@ def json_schemas() -> dict[str, Any]:
     """
     whole = Configuration.model_json_schema()
     models = whole["$defs"]
-    known = [model["properties"]["_target_"]["const"] for name, model in models.items() if name not in ("Own", "Trainer")]
+    known = [
+        model["properties"]["_target_"]["const"] for name, model in models.items() if name not in ("Own", "Trainer")
+    ]
     models["Own"]["properties"]["_target_"]["not"] = {"enum": known}
     for model in (whole, *models.values()):
         if model is not models["Own"]:
@@ -301,9 +311,9 @@ def json_schemas() -> dict[str, Any]:
             anything.pop("discriminator", None)
             reference = {"type": "string", "pattern": r"^\$\{.*\}$"}
             model["properties"][key] = {"description": field.get("description", ""), "anyOf": [anything, reference]}
-    groups = {name: whole["properties"][name] | {"$defs": models} for name in ("data", "model", "optimizer", "trainer")}
+    groups = {name: whole["properties"][name] | {"$defs": models} for name in GROUPS}
     whole["properties"] |= {"defaults": {"type": "array"}, "hydra": {"type": "object"}}
-    return {"config": whole, "callbacks": whole["properties"]["callbacks"] | {"$defs": models}, **groups}
+    return {"config": whole, **groups}
 
 
 def _typed(value: Any) -> str:
@@ -328,7 +338,7 @@ def _member(group: str, value: Any) -> type[BaseModel] | None:
 
 def _fields(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
     """Return the JSON schema of each key."""
-    return model.model_json_schema()["properties"]
+    return dict(model.model_json_schema()["properties"])
 
 
 def allowed(field: dict[str, Any]) -> str:

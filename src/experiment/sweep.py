@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import quote
 
 import yaml
-
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import QuotedString
@@ -19,7 +18,7 @@ from omegaconf import OmegaConf
 
 from experiment.command import check, make, said
 from experiment.directory import FREE, HORIZON
-from experiment.schema import ConfigurationError, ReportedError
+from experiment.schema import ReportedError
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +36,18 @@ class Sweep(BasicSweeper):
             ConfigurationError: a run's configuration cannot be run; none is started then.
             ReportedError: runs failed, after all others have come to their end.
         """
-        assert self.hydra_context is not None and self.config is not None and self.launcher is not None
+        assert self.hydra_context is not None
+        assert self.config is not None
+        assert self.launcher is not None
         overrides = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(
             [*self._parse_config(), *arguments]
         )
         varied = {override.get_key_element() for override in overrides if override.is_sweep_override()}
         jobs = [job for batch in self.split_arguments(overrides, self.max_batch_size) for job in batch]
         named = [[*job, f"hydra.sweep.subdir={_quoted(directory_name(job, varied))}"] for job in jobs]
-        self._check(named)
+        loader = self.hydra_context.config_loader
+        configs = [loader.load_sweep_config(self.config, job) for job in named]
+        check([(config, Path(config.hydra.sweep.dir, config.hydra.sweep.subdir)) for config in configs])
         directory = Path(self.config.hydra.sweep.dir)
         make(directory, "hydra.sweep.dir")
         OmegaConf.save(self.config, directory / "multirun.yaml")
@@ -54,21 +57,8 @@ class Sweep(BasicSweeper):
         log.info(f"directory: {directory}\ntensorboard --logdir {shlex.quote(str(directory))}")
         if failed:
             lines = [f"{' '.join(job.overrides or ())}: {said(job._return_value)}" for job in failed]
-            raise ReportedError(lines, f"{len(failed)} of {len(returned)} runs failed:")
+            raise ReportedError.listing(lines, f"{len(failed)} of {len(returned)} runs failed:")
         return returned
-
-    def _check(self, jobs: list[list[str]]) -> None:
-        """Compose and check each job; Hydra's own check would compose them once more."""
-        assert self.hydra_context is not None and self.config is not None
-        found: dict[str, None] = {}
-        for job in jobs:
-            config = self.hydra_context.config_loader.load_sweep_config(self.config, job)
-            try:
-                check(config, Path(config.hydra.sweep.dir, config.hydra.sweep.subdir))
-            except ConfigurationError as error:
-                found |= dict.fromkeys(error.lines)
-        if found:
-            raise ConfigurationError(list(found))
 
 
 def directory_name(job: list[str], varied: set[str]) -> str:
@@ -96,10 +86,9 @@ def _yaml(value: Any) -> str:
     if isinstance(value, dict):
         return f"{{{','.join(f'{_yaml(key)}:{_yaml(each)}' for key, each in value.items())}}}"
     text = value.text if isinstance(value, QuotedString) else value
-    return yaml.safe_dump(text, allow_unicode=True, width=math.inf).removesuffix("\n").removesuffix("\n...")
+    return str(yaml.safe_dump(text, allow_unicode=True, width=math.inf)).removesuffix("\n").removesuffix("\n...")
 
 
 def _quoted(name: str) -> str:
     """Return a name as Hydra's grammar takes it: in quotes, of which it holds none, and not interpolated."""
     return "'" + name.replace("${", "\\${") + "'"
-

@@ -1,4 +1,4 @@
-"""From plain configuration to objects: each ``_target_`` is checked to be what its place calls for before it is called."""
+"""From plain configuration to objects: each ``_target_`` is checked to be of its place's kind before it is called."""
 
 import inspect
 import sys
@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import hydra
-from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.plugins import LayerSync, Precision
 from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies import Strategy
@@ -61,7 +61,7 @@ def _check(config: DictConfig, keys: list[str]) -> None:
     assert isinstance(plain, dict)
     found = [problem for key in keys for problem in _problems(plain[key], (key,), KINDS.get(key, ()))]
     if found:
-        raise ConfigurationError(found)
+        raise ConfigurationError.listing(found)
 
 
 def _problems(node: Any, path: tuple[str, ...], kinds: tuple[type, ...]) -> Iterator[str]:

@@ -1,0 +1,100 @@
+"""What the tests share: the real entry point, run in this process, and the plain loop as an oracle."""
+
+import hashlib
+import json
+import runpy
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Each test works in an empty directory of its own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """``python train.py …``, in this process; returns the exit status."""
+
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        try:
+            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        except SystemExit as stop:
+            return stop.code if isinstance(stop.code, int) else 1
+        return 0
+
+    return run
+
+
+@pytest.fixture
+def run(train: Callable[..., int]) -> Callable[..., Path]:
+    """One run that succeeds, in the directory ``name``."""
+
+    def start(*overrides: str, name: str = "run") -> Path:
+        assert train(f"hydra.run.dir={name}", *overrides) == 0
+        return Path(name)
+
+    return start
+
+
+class Reference(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(2, 4)
+        self.fc2 = nn.Linear(4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(self.fc2(torch.relu(self.fc1(x))))
+
+
+def plain_loop(
+    seed: int = 0, num_points: int = 100, line: tuple[float, ...] = (1, 1, 0), lr: float = 0.1, epochs: int = 1000
+) -> tuple[list[float], nn.Module]:
+    """The experiment without Lightning, Hydra or this project: the losses before each step, and the network."""
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+    x = np.random.rand(num_points, 2) * 2 - 1
+    y = line[0] * x[:, 0] + line[1] * x[:, 1] + line[2] > 0
+    inputs, targets = torch.FloatTensor(x), torch.FloatTensor(y.astype(int)).reshape(-1, 1)
+    net = Reference()
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    losses = []
+    for _ in range(epochs):
+        loss = nn.functional.binary_cross_entropy(net(inputs), targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    return losses, net
+
+
+def metrics(directory: Path) -> dict[str, Any]:
+    def refuse(constant: str) -> None:
+        raise ValueError(f"{constant} is not strict JSON")
+
+    return json.loads((directory / "metrics.json").read_text(), parse_constant=refuse)
+
+
+def checkpoint(directory: Path, name: str = "last") -> dict[str, Any]:
+    return torch.load(directory / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def snapshot(directory: Path) -> dict[str, tuple[str, int]]:
+    """The content and the time of change of every file."""
+    return {
+        str(path.relative_to(directory)): (hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_mtime_ns)
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
