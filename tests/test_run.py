@@ -155,7 +155,7 @@ def test_a_longer_run_goes_on_where_the_shorter_ended(run):
 
 def test_two_processes_do_not_meet(run, train, capfd):
     directory = run(SHORT)
-    hold = "import sys, filelock; lock = filelock.FileLock(sys.argv[1]); lock.acquire(); print(flush=True); sys.stdin.read()"
+    hold = "import sys, filelock\nwith filelock.FileLock(sys.argv[1]): print(flush=True); sys.stdin.read()"
     lock = str(directory / ".lock")
     with subprocess.Popen([sys.executable, "-c", hold, lock], stdin=-1, stdout=-1) as other:
         other.stdout.readline()
@@ -297,7 +297,8 @@ def test_it_runs_on_the_accelerators_that_there_are(run, accelerator):
 
 
 def test_the_commands_file_is_small_and_imports_nothing_heavy():
-    seen = "import sys, runpy; sys.argv = ['train.py', *sys.argv[1:]]\ntry: runpy.run_path('train.py', run_name='__main__')\nfinally: print({'torch', 'lightning', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
+    heavy = "print({'torch', 'lightning', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
+    seen = f"import sys, runpy\ntry: runpy.run_path('train.py', run_name='__main__')\nfinally: {heavy}"
     for arguments in (["--help"], ["--cfg", "job"], ["optimizer.lr=fast"], ["-m", "seed=0,-1"]):
         done = subprocess.run([sys.executable, "-c", seen, *arguments], cwd=ROOT, capture_output=True, text=True)
         assert done.stderr.splitlines()[-1] == "set()"

@@ -99,4 +99,6 @@ def _points(axes: Axes, model: PointsClassifier, data: PointsDataModule) -> floa
 
 
 def _probability(model: PointsClassifier, points: torch.Tensor) -> np.ndarray:
-    return model(points.to(model.device, model.dtype)).cpu().numpy()
+    weight = next(model.parameters())
+    probability: np.ndarray = model(points.to(weight)).cpu().numpy()
+    return probability

@@ -27,7 +27,7 @@ FLIPS, VALIDATION, TEST, ORDER = range(4)
 
 
 def training(shape: str, count: int, noise: float, seed: int, **parameters: Any) -> Points:
-    """Return the first points that NumPy's legacy generator gives, and their labels, a share ``noise`` of them flipped."""
+    """Return the first points of NumPy's legacy generator, and their labels, a share ``noise`` of them flipped."""
     points, labels = SHAPES[shape](np.random.RandomState(seed), count, **parameters)
     flipped = np.random.default_rng([seed, FLIPS]).random(count) < noise
     return points, labels ^ flipped

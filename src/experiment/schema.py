@@ -43,7 +43,12 @@ class Own(BaseModel):
     """A user's own class: what it takes is between its signature and the configuration."""
 
     model_config = ConfigDict(extra="allow")
-    target: str = Field(alias="_target_", pattern=r"^\w+(\.\w+)+$", description="any importable class")
+    target: str = Field(
+        alias="_target_",
+        pattern=r"^\w+(\.\w+)+$",
+        examples=["package.module.Class"],
+        description="any importable class",
+    )
 
 
 def _choice(*known: type[Node]) -> Any:
@@ -184,6 +189,9 @@ class Configuration(Node):
     )
 
 
+MISSING = object()
+
+
 def check(config: DictConfig) -> None:
     """Raise a ``ConfigurationError`` where a composed configuration is not what the schema says."""
     if found := problems(config):
@@ -206,21 +214,20 @@ def problems(config: DictConfig) -> list[str]:
 def _problem(
     config: DictConfig, plain: dict[Any, Any], location: tuple[int | str, ...], kind: str, message: str
 ) -> str | None:
-    path = [part for part in location if not str(part).startswith("@")]
-    group: type[BaseModel] = Configuration
-    name, values = str(path[0]), plain
-    if len(path) > 1 and (member := _member(name, plain[name])):
-        if OmegaConf.is_interpolation(config[name], str(path[1])):
+    name, *inner = [str(part) for part in location if not str(part).startswith("@")]
+    key, value, field = name, plain.get(name, MISSING), _fields(Configuration).get(name, {})
+    if inner and isinstance(value, dict):
+        if OmegaConf.is_interpolation(config[name], inner[0]):
             return None  # what it refers to is wrong, and says so itself
-        name, group, values = str(path[1]), member, plain[name]
-    key = name if group is Configuration else f"{path[0]}.{name}"
-    fields = _fields(group)
+        fields = _fields(_member(name, value) or Own)
+        key, value, field = f"{name}.{inner[0]}", value.get(inner[0], MISSING), fields.get(inner[0], {})
+        if kind == "extra_forbidden":
+            return f"{key}={_typed(value)}: {_no_such_key(inner[0], {each: f'{name}.{each}' for each in fields})}"
     if kind == "extra_forbidden":
-        return f"{key}={_typed(values[name])}: {_no_such_key(name, {each: f'{path[0]}.{each}' for each in fields})}"
-    if name not in values:
-        return f"{key}: missing; it is {allowed(fields[name])}"
+        return f"{key}={_typed(value)}: {_no_such_key(name, {each: each for each in _fields(Configuration)})}"
     reason = f" ({message.removeprefix('Value error, ')})" if kind == "value_error" else ""
-    return f"{key}={_typed(values[name])}: {allowed(fields[name])}{reason}"
+    said = f"{key} is missing" if value is MISSING else f"{key}={_typed(value)}"
+    return f"{said}: {allowed(field)}{reason}"
 
 
 def _no_such_key(name: str, known: dict[str, str]) -> str:
@@ -231,10 +238,8 @@ def _no_such_key(name: str, known: dict[str, str]) -> str:
 
 def unknown(override: str) -> str:
     """Return the line that says that an override's key does not exist, with the nearest one that does."""
-    groups = {name: _fields(m) for name in Configuration.model_fields for m in _members(name)}
-    known = {name: name for name in Configuration.model_fields}
-    known |= {each: f"{name}.{each}" for name, fields in groups.items() for each in fields}
-    known |= {key: key for key in known.values()}
+    known = {key: f"{group}.{key}" for group in GROUPS for member in _members(group) for key in _fields(member)}
+    known |= {key: key for key in (*known.values(), *Configuration.model_fields)}
     return f"{override}: {_no_such_key(override.partition('=')[0].lstrip('+~'), known)}"
 
 
@@ -360,6 +365,7 @@ def allowed(field: dict[str, Any]) -> str:
     }
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     limits = [f"{sign} {field[bound]:,}" for bound, sign in signs.items() if abs(field.get(bound, FLOAT32)) < FLOAT32]
+    limits += [f"such as {example}" for example in field.get("examples", ())]
     return " ".join([words.get(field.get("type", ""), "a group of keys with a _target_"), ", ".join(limits)]).strip()
 
 

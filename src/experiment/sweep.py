@@ -1,24 +1,28 @@
 """Many runs: each checked before the first starts, and each in a directory that its overrides name."""
 
 import hashlib
+import itertools
 import logging
 import math
 import re
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import yaml
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import QuotedString
+from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import OmegaConf
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf
 
 from experiment.command import check, make, said
 from experiment.directory import FREE, HORIZON
-from experiment.schema import ReportedError
+from experiment.schema import ConfigurationError, ReportedError
 
 log = logging.getLogger(__name__)
 
@@ -26,32 +30,44 @@ UNNAMED = {*FREE, HORIZON}  # keys that name a directory only where the sweep va
 LONGEST = 200  # bytes of a directory's name
 
 
-class Sweep(BasicSweeper):
-    """Hydra's basic sweeper, with directories of its own naming and a check of the whole sweep before its first run."""
+class Sweep(Sweeper):
+    """A run for each combination of the overrides, in a directory that they name; all are checked before the first.
+
+    Args:
+        params: sweeps that a configuration file asks for, ``hydra.sweeper.params``; the command line goes before.
+    """
+
+    def __init__(self, params: dict[str, str] | None = None) -> None:
+        self.params = params or {}
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra hands over."""
+        self.loader, self.master = hydra_context.config_loader, config
+        self.engine = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
-        """Launch a run for each combination of the overrides.
+        """Launch the runs.
 
         Raises:
-            ConfigurationError: a run's configuration cannot be run; none is started then.
-            ReportedError: runs failed, after all others have come to their end.
+            ConfigurationError: one cannot be run; none is started then.
+            ReportedError: some failed, after all others have come to their end.
         """
-        assert self.hydra_context is not None
-        assert self.config is not None
-        assert self.launcher is not None
-        overrides = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(
-            [*self._parse_config(), *arguments]
-        )
+        given = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        overrides = OverridesParser.create(self.loader).parse_overrides(given)
+        choices = {override.get_key_element(): _choices(override) for override in overrides}
         varied = {override.get_key_element() for override in overrides if override.is_sweep_override()}
-        jobs = [job for batch in self.split_arguments(overrides, self.max_batch_size) for job in batch]
-        named = [[*job, f"hydra.sweep.subdir={_quoted(directory_name(job, varied))}"] for job in jobs]
-        loader = self.hydra_context.config_loader
-        configs = [loader.load_sweep_config(self.config, job) for job in named]
+        jobs = [
+            [*job, f"hydra.sweep.subdir={_quoted(directory_name(job, varied))}"]
+            for job in itertools.product(*choices.values())
+        ]
+        configs = [self.loader.load_sweep_config(self.master, job) for job in jobs]
         check([(config, Path(config.hydra.sweep.dir, config.hydra.sweep.subdir)) for config in configs])
-        directory = Path(self.config.hydra.sweep.dir)
+        directory = Path(self.master.hydra.sweep.dir)
         make(directory, "hydra.sweep.dir")
-        OmegaConf.save(self.config, directory / "multirun.yaml")
-        returned = list(self.launcher.launch(named, initial_job_idx=0))
+        OmegaConf.save(self.master, directory / "multirun.yaml")
+        returned = list(self.engine.launch(jobs, initial_job_idx=0))
         failed = [job for job in returned if job.status != JobStatus.COMPLETED]
         log.info(f"{len(returned) - len(failed)} of {len(returned)} runs are complete.")
         log.info(f"directory: {directory}\ntensorboard --logdir {shlex.quote(str(directory))}")
@@ -61,13 +77,22 @@ class Sweep(BasicSweeper):
         return returned
 
 
-def directory_name(job: list[str], varied: set[str]) -> str:
+def _choices(override: Override) -> list[str]:
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [key if override.is_delete() else f"{key}={override.get_value_element_as_str()}"]
+    if not override.is_discrete_sweep():
+        raise ConfigurationError.listing([f"{override.input_line}: a list of values, or a range, can be swept"])
+    return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def directory_name(job: Sequence[str], varied: set[str]) -> str:
     """Return the name of a run's directory: its overrides, sorted by key, as YAML writes them.
 
     Left out are Hydra's own, and those that do not make another run of it unless they are ``varied``.
     """
     parts = {}
-    for override in OverridesParser.create().parse_overrides(job):
+    for override in OverridesParser.create().parse_overrides(list(job)):
         key = override.get_key_element().lstrip("+")
         if not override.is_hydra_override() and (key not in UNNAMED or key in varied):
             parts[key] = key if override.is_delete() else f"{key}={_yaml(override.value())}"

@@ -1,0 +1,136 @@
+"""Many runs: all checked first, each in the directory that its overrides name, each as if it were alone."""
+
+import gc
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from experiment.sweep import directory_name
+from tests.conftest import checkpoint, metrics, plain_loop, snapshot
+from tests.test_run import curve, stranger  # noqa: F401
+
+SHORT = "trainer.max_epochs=20"
+
+
+def test_six_runs_each_as_if_alone(train, run, capfd):
+    assert train("-m", "optimizer.lr=0.01,0.1,1", "seed=0,1", SHORT, "hydra.sweep.dir=sweep") == 0
+    output = capfd.readouterr()
+    assert "6 of 6 runs are complete" in output.out
+    assert output.err == ""
+    expected = {f"optimizer.lr={lr},seed={seed}" for lr in ("0.01", "0.1", "1") for seed in (0, 1)}
+    assert {path.name for path in Path("sweep").iterdir() if path.is_dir()} == expected
+    for lr in (0.01, 0.1, 1):
+        for seed in (0, 1):
+            losses, _ = plain_loop(lr=lr, seed=seed, epochs=20)
+            assert curve(Path(f"sweep/optimizer.lr={lr},seed={seed}")) == list(enumerate(losses))
+    alone = run("optimizer.lr=1", "seed=0", SHORT)
+    for name in ("last", "best"):
+        ours, theirs = checkpoint(Path("sweep/optimizer.lr=1,seed=0"), name), checkpoint(alone, name)
+        assert all(torch.equal(ours["state_dict"][key], value) for key, value in theirs["state_dict"].items())
+    assert metrics(Path("sweep/optimizer.lr=1,seed=0")) | {"seconds": 0} == metrics(alone) | {"seconds": 0}
+
+
+def test_a_run_gives_the_same_bits_first_or_last(train):
+    assert train("-m", "data.batch_size=7", "seed=0,5", SHORT, "hydra.sweep.dir=up") == 0
+    assert train("-m", "data.batch_size=7", "seed=5,0", SHORT, "hydra.sweep.dir=down") == 0
+    for seed in (0, 5):
+        first, second = (Path(f"{name}/data.batch_size=7,seed={seed}") for name in ("up", "down"))
+        assert curve(first) == curve(second)
+
+
+def test_the_same_command_again_changes_nothing_and_a_wider_one_adds(train):
+    assert train("-m", "seed=0,1", SHORT, "hydra.sweep.dir=sweep") == 0
+    before = {name: snapshot(Path("sweep", name)) for name in ("seed=0", "seed=1")}
+    assert train("-m", "seed=0,1,2", SHORT, "hydra.sweep.dir=sweep") == 0
+    assert {name: snapshot(Path("sweep", name)) for name in before} == before
+    assert metrics(Path("sweep/seed=2"))["status"] == "finished"
+    assert train("-m", "seed=0,1,2", "trainer.max_epochs=30", "hydra.sweep.dir=sweep") == 0
+    assert [metrics(Path(f"sweep/seed={seed}"))["epoch"] for seed in range(3)] == [30] * 3
+
+
+def test_another_sweep_in_the_same_directory_is_refused_where_it_is_another_run(train, capfd):
+    assert train("-m", "seed=0,1", SHORT, "hydra.sweep.dir=sweep") == 0
+    before = snapshot(Path("sweep"))
+    config = Path("mine/experiment/other.yaml")
+    config.parent.mkdir(parents=True)
+    config.write_text("# @package _global_\ndata: {noise: 0.5}\n")
+    # A name says the overrides alone, and an experiment's file can change what stands behind it.
+    sweep = ["-m", "--config-dir", "mine", "seed=0,1", "experiment=other", "hydra.sweep.dir=sweep"]
+    assert train(*sweep, SHORT) == 0
+    assert {
+        k: v for k, v in snapshot(Path("sweep")).items() if k in before and k != "multirun.yaml"
+    }.items() <= before.items()
+    config.write_text("# @package _global_\ndata: {noise: 0.4}\n")
+    capfd.readouterr()
+    assert train(*sweep, SHORT) == 1
+    assert "data.noise: 0.5 there, 0.4 here" in capfd.readouterr().err
+
+
+def test_a_run_that_fails_leaves_the_others_alone(train, stranger, capfd):  # noqa: F811
+    assert train("-m", *stranger, "model.fail_at=-1,2,-2", "hydra.sweep.dir=sweep") == 1
+    error = capfd.readouterr().err
+    assert "1 of 3 runs failed" in error
+    assert "model.fail_at=2" in error
+    assert "out of luck" in error
+    assert "Traceback" not in error
+    status = {
+        path.parent.name.split(",")[1]: metrics(path.parent)["status"] for path in Path("sweep").glob("*/metrics.json")
+    }
+    assert status == {"model.fail_at=-1": "finished", "model.fail_at=2": "failed", "model.fail_at=-2": "finished"}
+
+
+def test_a_long_sweep_leaks_no_memory(train):
+    def used() -> tuple[int, int]:
+        gc.collect()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        return sum(type(each) is Trainer for each in gc.get_objects()), pages * resource.getpagesize()
+
+    short = ["trainer.max_epochs=2", "callbacks.decision_boundary=null"]
+    assert train("-m", "seed=range(0,10)", *short, "hydra.sweep.dir=sweep") == 0
+    trainers, before = used()
+    assert train("-m", "seed=range(10,60)", *short, "hydra.sweep.dir=sweep") == 0
+    after_trainers, after = used()
+    assert after_trainers <= trainers
+    assert after - before < 30e6
+
+
+@pytest.mark.parametrize(
+    ("overrides", "varied", "name"),
+    [
+        (["seed=3", "optimizer.lr=0.1"], set(), "optimizer.lr=0.1,seed=3"),
+        (["optimizer.lr=0.10"], set(), "optimizer.lr=0.1"),
+        (["optimizer.lr=2"], set(), "optimizer.lr=2"),
+        (["optimizer.lr=1e-5"], set(), "optimizer.lr=1.0e-05"),
+        (["model.hidden=[8, 8]"], set(), "model.hidden=[8,8]"),
+        (["data.batch_size=null", "optimizer=adam"], set(), "data.batch_size=null,optimizer=adam"),
+        (["trainer.max_epochs=5", "seed=1"], set(), "seed=1"),
+        (["trainer.max_epochs=5", "seed=1"], {"trainer.max_epochs"}, "seed=1,trainer.max_epochs=5"),
+        (["trainer.accelerator=cpu", "trainer.devices=2", "seed=1", "hydra.job.chdir=false"], set(), "seed=1"),
+        (["trainer.max_epochs=5"], set(), "default"),
+        (["+a.b='x/y'"], set(), "a.b=x%2Fy"),
+        (["a='100%'"], set(), "a=100%25"),
+        ([r"a='it\'s'"], set(), "a=it%27s"),
+        (['a="x\\y"'], set(), "a=x%5Cy"),
+        (["a='ü λ'"], set(), "a=ü λ"),
+        (["a={b:1,c:[x,2]}"], set(), "a={b:1,c:[x,2]}"),
+        (["~a.b"], set(), "~a.b"),
+    ],
+)
+def test_a_directory_is_named_by_its_overrides(overrides, varied, name):
+    assert directory_name(overrides, varied) == name
+
+
+def test_a_long_name_is_cut_and_ends_in_a_hash():
+    names = {directory_name([f"a='{'ü' * 300}{end}'"], set()) for end in "xy"}
+    assert len(names) == 2
+    assert all(190 < len(name.encode()) <= 200 for name in names)
+
+
+def test_odd_values_make_directories_that_can_be_found_again(train):
+    odd = "data.line=[1,-1,0.5]"
+    assert train("-m", odd, "model.hidden=[3],[2,2]", "trainer.max_epochs=2", "hydra.sweep.dir='a b/ü'") == 0
+    for hidden in ("[3]", "[2,2]"):
+        assert metrics(Path(f"a b/ü/{odd},model.hidden={hidden}"))["status"] == "finished"
