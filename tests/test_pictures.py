@@ -1,0 +1,66 @@
+"""The pictures: that what they should show is in them. How they look, eyes must say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.image import imread
+
+from experiment.boundary import decision_boundary
+from experiment.classifier import PointsClassifier
+from experiment.datamodule import PointsDataModule
+
+DATA = {"shape": "line", "num_points": 200, "num_val": 1, "num_test": 1, "noise": 0.0, "batch_size": None, "seed": 0}
+
+
+def exact(a: float, b: float, c: float) -> PointsClassifier:
+    """A network whose one hidden neuron is a·x + b·y + c, and whose decision is where that is 0."""
+    model = PointsClassifier([1], "linear", "bce", torch.optim.SGD)
+    with torch.no_grad():
+        model.net.fc1.weight.copy_(torch.tensor([[a, b]]))
+        model.net.fc1.bias.copy_(torch.tensor([c]))
+        model.net.fc2.weight.fill_(9)
+        model.net.fc2.bias.zero_()
+    return model
+
+
+@pytest.mark.parametrize("line", [(1.0, 1.0, 0.0), (2.0, -1.0, 0.3), (0.0, 1.0, -0.5), (1.0, 0.0, 0.5)])
+def test_decision_given_line_and_neuron_lie_where_they_should(line):
+    a, b, c = line
+    figure = decision_boundary(exact(*line), PointsDataModule(**DATA, line=line), "step 7")
+    axes = figure.axes[0]
+    assert axes.get_title() == "step 7: 100.0% of the training points right"
+    lines = {each.get_label(): np.asarray(each.get_data()) for each in axes.get_lines() if len(each.get_xdata())}
+    for label in ("given line", "hidden neurons, + where positive"):
+        x, y = lines[label]
+        assert np.allclose(a * x + b * y + c, 0, atol=1e-6)
+        assert np.hypot(*np.diff(lines[label]).T[0]) > 4  # it crosses the whole view
+    (contour,) = (each for each in axes.collections if hasattr(each, "levels"))
+    x, y = np.concatenate([path.vertices for path in contour.get_paths()]).T
+    assert np.allclose(a * x + b * y + c, 0, atol=1e-3)
+    (mark,) = axes.texts
+    assert a * mark.get_position()[0] + b * mark.get_position()[1] + c > 0
+
+
+def test_points_are_drawn_by_class_and_the_wrong_ones_crossed_out():
+    data = PointsDataModule(**DATA, line=(1.0, 1.0, 0.0))
+    axes = decision_boundary(exact(1.0, 1.0, -0.3), data, "step 0").axes[0]
+    drawn = {each.get_label(): each.get_offsets() for each in axes.collections if hasattr(each, "get_sizes")}
+    points, classes = (tensor.numpy() for tensor in data.train_dataloader().tensors)
+    assert np.array_equal(drawn["class 0"], points[classes[:, 0] == 0])
+    assert np.array_equal(drawn["class 1"], points[classes[:, 0] == 1])
+    wrong = (points.sum(1) > 0) != (points.sum(1) > 0.3)
+    assert wrong.any()
+    assert np.array_equal(drawn["decided wrongly"], points[wrong])
+
+
+@pytest.mark.parametrize(
+    "overrides", [["model.hidden=[]"], ["model.hidden=[20]"], ["model.hidden=[3,3]"], ["optimizer.lr=1e37"]]
+)
+def test_every_network_has_its_pictures(run, overrides):
+    directory = run("trainer.max_epochs=5", *overrides)
+    for name in ("loss.png", "decision_boundary.png"):
+        picture = imread(Path(directory, name))
+        assert min(picture.shape[:2]) > 400
+        assert picture.std() > 0.05
