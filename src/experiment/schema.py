@@ -11,7 +11,7 @@ import json
 import sys
 import textwrap
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, Union
@@ -52,19 +52,27 @@ class Own(BaseModel):
 
 
 def _choice(*known: type[Node]) -> Any:
-    """Return the type that is the one of ``known`` which ``_target_`` names, and ``Own`` where it names none."""
-    targets = {_target(model): model for model in known}
+    """Return the type that is the one of ``known`` which a value is meant for, or ``Own`` where it is for none."""
 
     def tag(value: Any) -> str:
-        target = value.get("_target_") if isinstance(value, dict) else None
-        return f"@{target if target in targets else 'own'}"
+        model = _meant(known, value)
+        return f"@{known.index(model) if model else 'own'}"
 
-    members = [Annotated[model, Tag(f"@{target}")] for target, model in targets.items()]
+    members = [Annotated[model, Tag(f"@{index}")] for index, model in enumerate(known)]
     return Annotated[Union[*members, Annotated[Own, Tag("@own")]], Discriminator(tag)]
 
 
-def _target(model: type[BaseModel]) -> Any:
-    return typing.get_args(model.model_fields["target"].annotation)[0]
+def _meant(models: Sequence[type[Node]], value: Any) -> type[Node] | None:
+    """Return the model whose ``_target_`` a value has; of several, the one of which it has the most constants."""
+    given = value if isinstance(value, dict) else {}
+    candidates = [model for model in models if _constants(model)["_target_"] == given.get("_target_")]
+    return max(candidates, key=lambda model: len(_constants(model).items() & given.items()), default=None)
+
+
+def _constants(model: type[BaseModel]) -> dict[str, Any]:
+    """Return the keys of which a model knows one value alone, such as ``_target_`` and ``shape``."""
+    kinds = {field.alias or name: typing.get_args(field.annotation) for name, field in model.model_fields.items()}
+    return {key: values[0] for key, values in kinds.items() if len(values) == 1 and isinstance(values[0], str)}
 
 
 def _arguments(module: str, name: str) -> dict[str, Any]:
@@ -100,24 +108,29 @@ def _direction(line: list[float]) -> list[float]:
     return line
 
 
-class Line(Node):
-    """Points on both sides of a line."""
+class Points(Node):
+    """Points of the plane, whatever their shape."""
 
     target: Literal["experiment.datamodule.PointsDataModule"] = Field(
         alias="_target_", description="the LightningDataModule"
     )
-    shape: Literal["line"] = Field(description="which function of points.py makes the points")
-    line: Annotated[list[Finite], Field(min_length=3, max_length=3), AfterValidator(_direction)] = Field(
-        description="[a, b, c]: class 1 is where a·x + b·y + c > 0, class 0 elsewhere; a and b are not both 0"
-    )
     num_points: Count = Field(description="training points")
-    noise: float = Field(ge=0, le=1, description="the probability that a training label is flipped")
     num_val: Count = Field(description="points to validate on, never trained on, never flipped")
     num_test: Count = Field(description="points to test on, likewise")
     batch_size: Count | None = Field(
         description="null: every step sees all points; a number: shuffled mini-batches of that size"
     )
     seed: int = Field(ge=0, lt=2**32, description="the seed of the points: that of the run")
+
+
+class Line(Points):
+    """Points on both sides of a line."""
+
+    shape: Literal["line"] = Field(description="the function of points.py that makes the points")
+    line: Annotated[list[Finite], Field(min_length=3, max_length=3), AfterValidator(_direction)] = Field(
+        description="[a, b, c]: class 1 is where a·x + b·y + c > 0, class 0 elsewhere; a and b are not both 0"
+    )
+    noise: float = Field(ge=0, le=1, description="the probability that a training label is flipped")
 
 
 class PointsModel(Node):
@@ -304,10 +317,10 @@ def json_schemas() -> dict[str, Any]:
     """
     whole = Configuration.model_json_schema()
     models = whole["$defs"]
-    known = [
-        model["properties"]["_target_"]["const"] for name, model in models.items() if name not in ("Own", "Trainer")
-    ]
-    models["Own"]["properties"]["_target_"]["not"] = {"enum": known}
+    ours = [_constants(model) for group in GROUPS for model in _members(group)]
+    models["Own"]["properties"]["_target_"]["not"] = {
+        "enum": [constants["_target_"] for constants in ours if constants]
+    }
     for model in (whole, *models.values()):
         if model is not models["Own"]:
             model.pop("required")
@@ -316,7 +329,12 @@ def json_schemas() -> dict[str, Any]:
             anything.pop("discriminator", None)
             reference = {"type": "string", "pattern": r"^\$\{.*\}$"}
             model["properties"][key] = {"description": field.get("description", ""), "anyOf": [anything, reference]}
-    groups = {name: whole["properties"][name] | {"$defs": models} for name in GROUPS}
+    groups = {}
+    for name in GROUPS:
+        used = {
+            each: model for each, model in models.items() if f'$defs/{each}"' in json.dumps(whole["properties"][name])
+        }
+        groups[name] = whole["properties"][name] | {"$defs": used}
     whole["properties"] |= {"defaults": {"type": "array"}, "hydra": {"type": "object"}}
     return {"config": whole, **groups}
 
@@ -326,19 +344,17 @@ def _typed(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _members(group: str) -> list[type[BaseModel]]:
+def _members(group: str) -> list[type[Node]]:
     """Return the models that a group of this project's can be of."""
     annotation = Configuration.model_fields[group].annotation
     models = [annotation, *(model for option in typing.get_args(annotation) for model in typing.get_args(option))]
     return [model for model in models if isinstance(model, type) and issubclass(model, Node)]
 
 
-def _member(group: str, value: Any) -> type[BaseModel] | None:
-    """Return the model of a group's value: the group's own, or the one that ``_target_`` chooses among several."""
+def _member(group: str, value: Any) -> type[Node] | None:
+    """Return the model of a group's value, ``None`` where it is of a class of the user's own."""
     members = _members(group)
-    if len(members) == 1 and "target" not in members[0].model_fields:
-        return members[0]
-    return next((m for m in members if isinstance(value, dict) and _target(m) == value.get("_target_")), None)
+    return members[0] if members and not _constants(members[0]) else _meant(members, value)
 
 
 def _fields(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
