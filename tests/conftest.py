@@ -2,11 +2,14 @@
 
 import hashlib
 import json
+import os
 import runpy
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side, one a core
 
 import numpy as np
 import pytest

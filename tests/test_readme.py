@@ -1,0 +1,123 @@
+"""The README: what it shows is what happens."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT, metrics
+
+README = (ROOT / "README.md").read_text()
+COMMANDS = [line for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL) for line in block.splitlines()]
+
+
+@pytest.fixture
+def process(train, capfd) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """A command of the README, in this process: to import torch anew for each takes seconds."""
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        python, script, *arguments = shlex.split(command)
+        assert (python, script) == ("python", "train.py")
+        if not Path("examples").exists():
+            Path("examples").symlink_to(ROOT / "examples")
+        status = train(*arguments)
+        return subprocess.CompletedProcess(command, status, *capfd.readouterr())
+
+    return run
+
+
+def test_the_first_command_is_a_process_that_works(elsewhere):
+    done = subprocess.run([sys.executable, ROOT / "train.py", "trainer.max_epochs=50"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("tensorboard --logdir outputs\n")
+
+
+@pytest.mark.parametrize("command", [each for each in COMMANDS if "outputs/first" not in each])
+def test_a_command_works(process, command):
+    done = process(command)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--help" in command or "tensorboard --logdir" in done.stdout
+    results = [*Path("outputs").glob("**/metrics.json"), *Path("multirun").glob("**/metrics.json")]
+    assert len(results) == {"-m --config-dir": 4, "-m optimizer": 6, "--help": 0}.get(
+        next((each for each in ("-m --config-dir", "-m optimizer", "--help") if each in command), ""), 1
+    )
+    assert {metrics(path.parent)["status"] for path in results} <= {"finished"}
+
+
+def test_the_run_that_is_started_again_goes_on(process):
+    first, longer = (each for each in COMMANDS if "outputs/first" in each)
+    assert process(first).returncode == 0
+    assert metrics(Path("outputs/first"))["step"] == 1000
+    assert process(longer).returncode == 0
+    assert metrics(Path("outputs/first"))["step"] == 1500
+
+
+def test_the_error_shown_is_the_error(process):
+    command, *expected = re.search(r"\$ (python.*?)```", README, re.DOTALL)[1].strip().splitlines()
+    done = process(command)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == expected
+
+
+def test_the_output_shown_is_the_output(process):
+    shown = re.search(r"```\n(finished after.*?)```", README, re.DOTALL)[1]
+    done = process("python train.py")
+    same = lambda text: re.sub(r"[\d.]+ s\n|outputs/\S+", "", text).split()  # noqa: E731
+    assert same(done.stdout) == same(shown)
+
+
+def test_the_house_is_the_one_described():
+    house = re.search(r"## The house\n\n```\n(.*?)```", README, re.DOTALL)[1]
+    described = set(re.findall(r"\b(\w+\.py)\b", house))
+    there = {path.name for path in (ROOT / "src/experiment").glob("*.py")} - {"__init__.py"}
+    assert described == there | {"train.py"}
+
+
+def test_the_keys_are_all_there(process):
+    done = process("python train.py --cfg job")
+    for key in re.findall(r"^\| `([\w.]+)`", README, re.MULTILINE):
+        if key not in ("optimizer", "experiment", "hydra.run.dir"):
+            assert f"{key.split('.')[-1]}:" in done.stdout
+
+
+def test_the_example_is_the_example():
+    shown = re.search(r"```yaml\n(# @package.*?)```", README, re.DOTALL)[1]
+    file = (ROOT / "examples/digits/experiment/digits.yaml").read_text()
+    for line in shown.splitlines():
+        assert line.split(" # ")[0] in file
+
+
+def test_an_optimizer_of_ones_own_is_one_file(process):
+    shown = re.search(r"```yaml\n(_target_: torch.optim.NAdam.*?)```", README, re.DOTALL)[1]
+    Path("mine/optimizer").mkdir(parents=True)
+    Path("mine/optimizer/nadam.yaml").write_text(shown)
+    command = "python train.py --config-dir mine optimizer=nadam trainer.max_epochs=3 hydra.run.dir=run"
+    assert process(command).returncode == 0
+    assert process(command + " optimizer.rate=3").returncode == 1
+
+
+def test_a_shape_of_ones_own_is_three_places(elsewhere):
+    """Make the three changes in a copy of the sources, and train on the new shape."""
+    import shutil
+
+    shutil.copytree(ROOT, "copy", ignore=shutil.ignore_patterns(".*", "outputs", "multirun"))
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    path = Path("copy/src/experiment/points.py")
+    source = path.read_text()
+    path.write_text(re.sub(r"^SHAPES.*$", lambda _: code[0], source, flags=re.MULTILINE))
+    path = Path("copy/src/experiment/schema.py")
+    source = path.read_text().replace("_choice(Line)", "_choice(Line, Ring)")
+    path.write_text(source.replace("class PointsModel(", f"{code[1]}\n\nclass PointsModel("))
+    line = Path("copy/conf/data/line.yaml").read_text().replace("shape: line", "shape: ring")
+    Path("copy/conf/data/ring.yaml").write_text(line.replace("line: [1.0, 1.0, 0.0]", "radius: 0.5"))
+    command = [sys.executable, "train.py", "data=ring", "trainer.max_epochs=3", "hydra.run.dir=run"]
+    environment = {"PYTHONPATH": "src", "PATH": ""}
+    done = subprocess.run(command, cwd="copy", env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert metrics(Path("copy/run"))["status"] == "finished"
+    done = subprocess.run([*command, "data.radius=-1"], cwd="copy", env=environment, capture_output=True, text=True)
+    assert "data.radius=-1: a number > 0" in done.stderr
