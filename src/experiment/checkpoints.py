@@ -1,8 +1,13 @@
-"""The checkpoints of a run: the newest state, and the best by validation loss."""
+"""The checkpoints of a run: whole or not there, the newest for going on, and the best by validation loss."""
 
+import logging
 import math
 import os
+import pickle
 import shutil
+import time
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +15,14 @@ import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
+
+from experiment.interrupts import Interrupts
+from experiment.schema import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+SHARE = 0.04  # of the time of a run that saving may take, at most
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -23,41 +35,188 @@ class WholeCheckpointIO(TorchCheckpointIO):
         beside = path.with_suffix(".partial")
         with beside.open("wb") as file:
             torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+            _sync(file.fileno())
+        _rename(beside, path)
+
+
+def _sync(descriptor: int) -> None:
+    os.fsync(descriptor)
+
+
+def _rename(beside: Path, path: Path) -> None:
+    """Put a file into its place, and bring the change of the directory to disk."""
+    beside.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        _sync(directory)
+    finally:
+        os.close(directory)
 
 
 class Checkpoints(Checkpoint):
-    """Keeps ``last.ckpt``, the state at the end of training, and ``best.ckpt``, that of the lowest ``val/loss``."""
+    """Keeps ``last.ckpt``, in case that is damaged the one before it, and ``best.ckpt``, of the lowest ``val/loss``.
 
-    def __init__(self, directory: Path) -> None:
-        self.last, self.best = directory / "last.ckpt", directory / "best.ckpt"
-        self.lowest = math.inf
+    A state is saved where it can be taken up exactly: between epochs, and within one where the loaders of the training
+    data have a state of their own. It comes into its place only after what was logged with it is on disk.
+
+    Args:
+        directory: of the files.
+        seconds: of training that may be lost; more, where saving would take too large a share of the time.
+        interrupts: where one has come, it is raised as soon as the state is saved.
+        sync: brings to disk what was logged.
+    """
+
+    def __init__(self, directory: Path, seconds: float, interrupts: Interrupts, sync: Callable[[], None]) -> None:
+        self.last, self.previous, self.best = (directory / f"{name}.ckpt" for name in ("last", "previous", "best"))
+        self.next = directory / "next.ckpt"
+        self.seconds, self.interrupts, self.sync = seconds, interrupts, sync
+        self.seconds_trained = self.began = 0.0  # up to the newest state, by all starts; when this start began
+        self.epoch = self.step = 0  # of last.ckpt
         self.validated = -1  # the step that was validated last
+        self.lowest = math.inf
+        self.better = False  # best.ckpt is to be replaced by the state that comes next
+        self.written = False  # next.ckpt is to become last.ckpt
+        self.between_epochs = False
+        self.due_at = 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Defer interrupts to where the state is whole; Lightning has put handlers of its own in place by now."""
+        self.interrupts.install()
+        self.interrupts.deferred = True
+        self.epoch, self.step = trainer.current_epoch, trainer.global_step
+        self.began = time.monotonic() - self.seconds_trained
+        self.due_at = time.monotonic() + self.seconds if self.last.exists() else 0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save between epochs, with all of the epoch before it logged."""
+        if self._due or self.better:
+            self.between_epochs = True
+            self._write(trainer)
+            self.between_epochs = False
+            self._put()
+        self.interrupts.check()
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Say of a state between epochs that the next one is not begun: Lightning has counted it as ready by now."""
+        if self.between_epochs:
+            for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
+                counts["ready"] = counts["completed"]
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Put what was saved after the batch before, now logged, into its place."""
+        if self.written:
+            self._put()
+        elif self.better:  # of a validation within an epoch: the weights are what counts
+            trainer.save_checkpoint(self.best)
+            self.better = False
+        self.interrupts.check()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save within an epoch, where it can be taken up there."""
+        if self._due and not trainer.is_last_batch and _resumable(trainer):
+            self._write(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the best state when it is one."""
+        """See whether the state is the best so far."""
         if trainer.sanity_checking:
             return
         self.validated = trainer.global_step
         loss = float(trainer.callback_metrics.get("val/loss", math.nan))
-        if not loss < self.lowest and self.best.exists():
-            return
-        self.lowest = loss if math.isfinite(loss) else self.lowest
-        if trainer.state.fn == TrainerFn.FITTING:
-            trainer.save_checkpoint(self.best)
-        else:  # after training: the state is the last one
-            shutil.copyfile(self.last, self.best)
+        self.better = loss < self.lowest or not self.best.exists()
+        self.lowest = min(loss, self.lowest) if math.isfinite(loss) else self.lowest
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the newest state."""
-        trainer.save_checkpoint(self.last)
+        """Save the state that training ended with."""
+        if trainer.global_step != self.step or not self.last.exists():
+            self._write(trainer)
+            self._put()
+        self.interrupts.deferred = False
+
+    def finish(self) -> None:
+        """After training: the last state is the best if the validation that came then says so."""
+        if self.better:
+            self._copy_to_best()
+
+    @property
+    def _due(self) -> bool:
+        return time.monotonic() >= self.due_at or self.interrupts.received is not None
+
+    def _write(self, trainer: Trainer) -> None:
+        began = time.monotonic()
+        self.written = True
+        self.seconds_trained = began - self.began
+        trainer.save_checkpoint(self.next)
+        self.epoch, self.step = trainer.current_epoch, trainer.global_step
+        now = time.monotonic()
+        self.due_at = now + max(self.seconds, (now - began) / SHARE)
+
+    def _put(self) -> None:
+        self.written = False
+        self.sync()
+        if self.last.exists():
+            beside = self.previous.with_suffix(".partial")
+            beside.unlink(missing_ok=True)
+            beside.hardlink_to(self.last)
+            beside.replace(self.previous)
+        _rename(self.next, self.last)
+        if self.better:
+            self._copy_to_best()
+
+    def _copy_to_best(self) -> None:
+        beside = self.best.with_suffix(".partial")
+        shutil.copyfile(self.last, beside)
+        with beside.open("rb") as file:
+            _sync(file.fileno())
+        _rename(beside, self.best)
+        self.better = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run that goes on must know."""
-        return {"lowest": self.lowest}
+        return {"lowest": self.lowest, "validated": self.validated, "seconds": self.seconds_trained}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what ``state_dict`` returned."""
-        self.lowest = state_dict["lowest"]
+        self.lowest, self.validated = state_dict["lowest"], state_dict["validated"]
+        self.seconds_trained = state_dict["seconds"]
+
+
+def _resumable(trainer: Trainer) -> bool:
+    """Whether the loaders of the training data can be taken up within an epoch."""
+    loaders = CombinedLoader(trainer.train_dataloader).flattened
+    return all(hasattr(each, "state_dict") and hasattr(each, "load_state_dict") for each in loaders)
+
+
+def newest(directory: Path) -> tuple[Path | None, dict[str, Any]]:
+    """Return the newest checkpoint that is whole, and what it holds; ``None`` where there has never been one.
+
+    Raises:
+        ConfigurationError: there are checkpoints and none is whole, or one holds more than plain data and tensors.
+    """
+    found = [path for name in ("last", "previous", "best") if (path := directory / f"{name}.ckpt").exists()]
+    for path in found:
+        if (content := load(path)) is not None:
+            if path != found[0]:
+                log.info(f"{found[0]} is damaged: going on from {path.name}, step {content['global_step']}.")
+            return path, content
+    if found:
+        raise ConfigurationError(f"{found[0]} is damaged, and there is no other checkpoint to go on from.")
+    return None, {}
+
+
+def load(path: Path) -> dict[str, Any] | None:
+    """Return what a checkpoint holds, ``None`` if it is damaged.
+
+    Raises:
+        ConfigurationError: it holds more than plain data and tensors: code, which is not run.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip() is not None:
+                return None
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except pickle.UnpicklingError as error:
+        raise ConfigurationError(f"{path} holds more than plain data and tensors, and is not loaded: {error}") from None
+    except Exception:  # a damaged file can raise anything
+        return None

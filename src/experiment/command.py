@@ -4,6 +4,8 @@ import argparse
 import functools
 import inspect
 import os
+import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -15,10 +17,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import SearchPathException
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from experiment import schema
 from experiment.directory import RunDirectory, is_trial
+from experiment.interrupts import Interrupted
 from experiment.schema import ConfigurationError, ReportedError
 
 Main = TypeVar("Main", bound=Callable[..., Any])
@@ -85,6 +89,9 @@ def command(main: Main) -> Main:
         os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
         try:
             return main(*args)
+        except (KeyboardInterrupt, Interrupted) as error:
+            print(_interruption(error), file=sys.stderr)
+            sys.exit(getattr(error, "status", 130))
         except (Exception, Stop) as error:
             cause = error.__cause__ if isinstance(error, Stop) else error
             if full == "1":
@@ -98,6 +105,23 @@ def command(main: Main) -> Main:
                 os.environ.pop("HYDRA_FULL_ERROR", None)
 
     return wrapped  # type: ignore[return-value]
+
+
+def _interruption(error: BaseException) -> str:
+    """Return the line that says how to go on."""
+    hydra = getattr(error, "hydra", None)
+    if hydra is None:
+        return "Interrupted, before anything was trained."
+    sweep = hydra.mode == RunMode.MULTIRUN
+    key, directory = ("hydra.sweep.dir", hydra.sweep.dir) if sweep else ("hydra.run.dir", hydra.runtime.output_dir)
+    given = [argument for argument in sys.argv[1:] if not argument.startswith(f"{key}=")]
+    return "Interrupted. To go on: " + shlex.join(["python", sys.argv[0], *given, f"{key}={quoted(directory)}"])
+
+
+def quoted(text: str) -> str:
+    """Return a text as Hydra's override grammar takes it: in quotes, and not interpolated."""
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
+    return "'" + escaped.replace("${", "\\${") + "'"
 
 
 def said(error: BaseException | None) -> str:

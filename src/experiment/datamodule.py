@@ -1,6 +1,6 @@
 """The points as batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -15,7 +15,8 @@ EVALUATION_BATCH = 65536  # bounds the memory of scoring; the scores are means o
 class Batches:
     """Batches of tensors, sliced: where it shuffles, an epoch's order is a function of the seed and the epoch alone.
 
-    Lightning tells the epoch to the ``sampler`` of whatever it trains on, and asks for a ``batch_sampler``.
+    Lightning tells the epoch to the ``sampler`` of whatever it trains on, asks for a ``batch_sampler``, and saves the
+    state of a loader that has one: a run can be taken up within an epoch.
     """
 
     batch_sampler = None
@@ -25,25 +26,36 @@ class Batches:
         self.batch_size = min(batch_size or len(tensors[0]), len(tensors[0]))
         self.seed = seed
         self.sampler = self
-        self.epoch = 0
+        self.epoch = self.given = self.skipped = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the order of the next pass."""
         self.epoch = epoch
 
+    def state_dict(self) -> dict[str, int]:
+        """Return how many batches of the pass are given."""
+        return {"given": self.given}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Begin the next pass after the batches that were given; from the beginning, if those were all."""
+        self.skipped = state_dict["given"] % len(self)
+
     def __len__(self) -> int:
         return -(-len(self.tensors[0]) // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
-        if self.batch_size == len(self.tensors[0]):
-            yield self.tensors
-            return
-        if self.seed is None:
-            yield from zip(*(tensor.split(self.batch_size) for tensor in self.tensors), strict=True)
-            return
-        order = torch.from_numpy(points.order(len(self.tensors[0]), self.seed, self.epoch))
-        for chosen in order.split(self.batch_size):
+        first, self.skipped = self.skipped, 0
+        for number, chosen in enumerate(self._order()[first:], first + 1):
+            self.given = number
             yield tuple(tensor[chosen] for tensor in self.tensors)
+
+    def _order(self) -> Sequence[Any]:
+        """Return what each batch takes of the tensors: a slice, or indices."""
+        count = len(self.tensors[0])
+        if self.seed is None or self.batch_size == count:
+            return [slice(start, start + self.batch_size) for start in range(0, count, self.batch_size)]
+        order = torch.from_numpy(points.order(count, self.seed, self.epoch))
+        return list(order.split(self.batch_size))
 
 
 class PointsDataModule(LightningDataModule):

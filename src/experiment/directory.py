@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,13 +59,27 @@ def is_trial(config: DictConfig) -> bool:
     return bool(config.trainer.get("fast_dev_run"))
 
 
+@dataclass
+class Claim:
+    """What a run that has its directory for itself finds there.
+
+    Attributes:
+        result: of the run, where nothing is left to train.
+        checkpoint: to go on from; ``None``: from the beginning.
+        step: how many steps are completed there.
+    """
+
+    result: dict[str, Any] | None
+    checkpoint: Path | None = None
+    step: int = 0
+
+
 class RunDirectory:
     """The directory of a run."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
-        self.last_checkpoint = self.checkpoints / "last.ckpt"
 
     @property
     def configuration(self) -> DictConfig | None:
@@ -89,12 +104,20 @@ class RunDirectory:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     def write(self, name: str, content: dict[str, Any]) -> None:
-        """Write a JSON document, whole or not at all; what is not finite becomes null."""
+        """Write a JSON document; what is not finite becomes null."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
-        text = json.dumps(finite, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-        beside = self.path / f"{name}.partial"
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(self.path / name)
+        self._replace(name, json.dumps(finite, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+
+    def _replace(self, name: str, text: str) -> None:
+        """Write a file whole or not at all."""
+        path = self.path / name
+        beside = path.with_name(f"{path.name}.partial")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+        except OSError:
+            beside.unlink(missing_ok=True)
+            raise
 
     def result(self, config: DictConfig) -> dict[str, Any] | None:
         """Return the metrics of this very run if nothing is left to train, ``None`` if something is.
@@ -108,12 +131,15 @@ class RunDirectory:
         if found := differences(old, config):
             raise ConfigurationError.listing(found, f"{self.path} holds a run of another configuration:")
         metrics, epochs = self.metrics, config.trainer.max_epochs
-        if metrics.get("epoch", 0) > epochs:
-            reached = f"{HORIZON}={epochs}: {metrics['epoch']} epochs are trained already"
-            raise ConfigurationError.listing([reached], f"{self.path} holds a longer run:")
+        self._see_reached(metrics.get("epoch", 0), epochs)
         done = metrics.get("status") in ("finished", "diverged")
         not_finite = metrics.get("status") == "diverged" and metrics["train/loss"] is None
         return metrics if done and (epochs <= old.trainer.max_epochs or not_finite) else None
+
+    def _see_reached(self, reached: int, epochs: int) -> None:
+        if reached > epochs:
+            line = f"{HORIZON}={epochs}: {reached} epochs are trained already"
+            raise ConfigurationError.listing([line], f"{self.path} holds a longer run:")
 
     def check(self, config: DictConfig) -> None:
         """Raise a ``ConfigurationError`` where ``claimed`` would, as things stand now; nothing is written."""
@@ -129,26 +155,33 @@ class RunDirectory:
         return lock
 
     @contextmanager
-    def claimed(self, config: DictConfig, hydra: DictConfig) -> Iterator[dict[str, Any] | None]:
-        """Hold the directory for this process, and record its configuration; gives the result if it is complete.
+    def claimed(self, config: DictConfig, hydra: DictConfig) -> Iterator[Claim]:
+        """Hold the directory for this process, with the configuration recorded as the one that it is the run of.
 
         Raises:
-            ConfigurationError: as ``result``, or another process holds it; nothing is changed then.
+            ConfigurationError: as ``result``, or another process holds it, or its checkpoints are damaged; nothing is
+                changed then.
         """
         if (result := self.result(config)) is not None:
-            yield result
+            yield Claim(result)
             return
         lock = self._lock()
         try:
-            if (result := self.result(config)) is None:
-                self._record(config, hydra)
-            yield result
+            if (result := self.result(config)) is not None:
+                yield Claim(result)
+                return
+            from experiment.checkpoints import newest  # here, since it imports torch
+
+            path, content = newest(self.checkpoints)
+            self._see_reached(content.get("epoch", 0), config.trainer.max_epochs)
+            self._record(config, hydra)
+            yield Claim(None, path, content.get("global_step", 0))
         finally:
             lock.release()
 
     def _record(self, config: DictConfig, hydra: DictConfig) -> None:
-        folder = self.path / ".hydra"
-        folder.mkdir(exist_ok=True)
-        OmegaConf.save(config, folder / "config.yaml")
-        OmegaConf.save(OmegaConf.create({"hydra": hydra}), folder / "hydra.yaml")
-        OmegaConf.save(hydra.overrides.task, folder / "overrides.yaml")
+        (self.path / ".hydra").mkdir(exist_ok=True)
+        (self.path / "metrics.json").unlink(missing_ok=True)  # first: no result may stand beside a new horizon
+        self._replace(".hydra/overrides.yaml", OmegaConf.to_yaml(hydra.overrides.task))
+        self._replace(".hydra/hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})))
+        self._replace(".hydra/config.yaml", OmegaConf.to_yaml(config))

@@ -1,41 +1,168 @@
-"""The TensorBoard log of a run: its events stand directly in the run's directory."""
+"""The TensorBoard log of a run: one file of events for each start, directly in the run's directory."""
 
-from collections.abc import Mapping
+import os
+import socket
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.writer import FileWriter
+
+FLUSH = 1.0  # seconds after which what was logged can be seen
 
 
 class RunLogger(TensorBoardLogger):
-    """Lightning's TensorBoard logger, less what is not asked of it: epochs as a curve, ``hp_metric``, ``hparams.yaml``.
+    """Lightning's TensorBoard logger, on a file that goes on where a checkpoint stands.
+
+    It logs no epochs as a curve, no ``hp_metric``, and leaves no ``hparams.yaml``.
+
+    Args:
+        directory: of the run.
+        step: the first step that is not completed; what earlier starts logged at it or later is dropped.
 
     Attributes:
         logged: the newest value of each scalar.
     """
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, step: int) -> None:
         super().__init__(str(directory), name="", version="", default_hp_metric=False)
-        self.logged: dict[str, float] = {}
+        carried = [event for event in _events(directory) if event.step < step]
+        self.logged = {value.tag: value.simple_value for event in carried for value in event.summary.value}
+        self.file = EventFile(_replace(directory, carried))
+        self.writer = _Writer(self.file)
 
     @property
     def log_dir(self) -> str:
         """The run's directory."""
-        return self.save_dir
+        return str(self.save_dir)
 
+    @property
+    def experiment(self) -> SummaryWriter:
+        """torch's ``SummaryWriter``, for images and the like."""
+        return self.writer
+
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log scalars at a step."""
-        wanted = {tag: float(value) for tag, value in metrics.items() if tag != "epoch"}
-        self.logged |= wanted
-        super().log_metrics(wanted, step)
+        for tag, value in metrics.items():
+            if tag != "epoch":
+                self.logged[tag] = float(value)
+                self.writer.add_scalar(tag, self.logged[tag], step)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Log nothing: what the run was given stands in its directory."""
 
     def save(self) -> None:
-        """Write what was logged to disk."""
-        self.experiment.flush()
+        """Hand what was logged to the file system."""
+        self.file.flush()
+
+    def finalize(self, status: str) -> None:
+        """Hand what was logged to the file system; the file stays open, since testing follows training."""
+        self.file.flush()
+
+    def close(self) -> None:
+        """End the log."""
+        self.file.close()
+
+
+class EventFile:
+    """Appends events to a file, in the calling thread: an error of the disk is the caller's to see."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.file = path.open("ab")
+        self.records = RecordWriter(self.file)
+        self.flushed = time.monotonic()
+
+    def add_event(self, event: Event) -> None:
+        """Append an event."""
+        self.records.write(event.SerializeToString())
+        if time.monotonic() - self.flushed > FLUSH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what was appended to the file system."""
+        self.file.flush()
+        self.flushed = time.monotonic()
+
+    def sync(self) -> None:
+        """Bring what was appended to the disk."""
+        self.flush()
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+    def get_logdir(self) -> str:
+        """Return the directory of the file, as torch's ``FileWriter`` asks for it."""
+        return str(self.path.parent)
+
+
+class _FileWriter(FileWriter):
+    def __init__(self, file: EventFile) -> None:
+        self.event_writer = file
+
+
+class _Writer(SummaryWriter):
+    """torch's ``SummaryWriter``, without its thread and on a file of ours."""
+
+    def __init__(self, file: EventFile) -> None:
+        self.file = file
+        super().__init__(file.get_logdir())
+
+    def _get_file_writer(self) -> FileWriter:
+        if self.all_writers is None:
+            self.file_writer: FileWriter = _FileWriter(self.file)
+            self.all_writers: dict[str, FileWriter] | None = {self.file.get_logdir(): self.file_writer}
+        return self.file_writer
+
+
+def _files(directory: Path) -> list[Path]:
+    return sorted(directory.glob("events.out.tfevents.*"))
+
+
+def _events(directory: Path) -> list[Event]:
+    """Return what was logged, less what a later start took back."""
+    kept: list[Event] = []
+    for path in _files(directory):
+        for event in LegacyEventFileLoader(str(path)).Load():
+            if event.session_log.status == SessionLog.START:
+                kept = [earlier for earlier in kept if earlier.step < event.step]
+            elif event.HasField("summary"):
+                kept.append(event)
+    return kept
+
+
+def _replace(directory: Path, events: Iterable[Event]) -> Path:
+    """Begin a new file with these events, in the place of the older files, and return it.
+
+    It starts a session at step 0, so that a TensorBoard that watches forgets what it has read. The older files are
+    emptied, not deleted: TensorBoard would wait for them.
+    """
+    old = _files(directory)
+    now = time.time()
+    second = max([int(now), *(int(path.name.split(".")[3]) + 1 for path in old)])
+    beside = EventFile(directory / ".events.partial")
+    beside.file.truncate(0)
+    beside.add_event(Event(wall_time=now, file_version="brain.Event:2"))
+    beside.add_event(Event(wall_time=now, step=0, session_log=SessionLog(status=SessionLog.START)))
+    for event in events:
+        beside.add_event(event)
+    beside.sync()
+    beside.close()
+    new = beside.path.rename(directory / f"events.out.tfevents.{second:010d}.{socket.gethostname()}")
+    for path in old:
+        os.truncate(path, 0)
+    return new
 
 
 def scalars(directory: Path) -> dict[str, list[tuple[int, float]]]:

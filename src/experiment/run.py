@@ -8,10 +8,9 @@ import platform
 import shlex
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -25,10 +24,12 @@ from omegaconf import DictConfig
 
 from experiment import pictures, schema, targets
 from experiment.checkpoints import Checkpoints, WholeCheckpointIO
-from experiment.directory import RunDirectory, is_trial
+from experiment.directory import Claim, RunDirectory, is_trial
 from experiment.divergence import Divergence
+from experiment.interrupts import Interrupted, Interrupts
 from experiment.logger import RunLogger
 from experiment.progress import TimedProgressBar
+from experiment.randomness import Randomness
 from experiment.schema import ConfigurationError
 
 log = logging.getLogger(__name__)
@@ -92,13 +93,17 @@ def run(config: DictConfig) -> dict[str, Any]:
     targets.importable_from(hydra)
     if is_trial(config):
         return _trial(config, directory)
-    with directory.claimed(config, hydra) as result:
-        if result is not None:
+    with directory.claimed(config, hydra) as claim:
+        if claim.result is not None:
             log.info("Nothing is left to train.")
-            log.info(_report(result, directory.path, hydra))
-            return result
+            log.info(_report(claim.result, directory.path, hydra))
+            return claim.result
         with _recorded(directory.path / "train.log"):
-            result = _run(config, directory)
+            try:
+                result = _run(config, directory, claim)
+            except Interrupted as interrupted:
+                interrupted.hydra = hydra
+                raise
             log.info(_report(result, directory.path, hydra))
             return result
 
@@ -124,57 +129,61 @@ def _callbacks(config: DictConfig) -> list[Callback]:
     return [callback for callback in targets.instantiate(config, "callbacks").values() if callback]
 
 
-def _run(config: DictConfig, directory: RunDirectory) -> dict[str, Any]:
-    """Train from where the directory's last checkpoint stands, validate, test, and write down what came of it."""
+def _run(config: DictConfig, directory: RunDirectory, claim: Claim) -> dict[str, Any]:
+    """Train from where the claim stands, validate, test, and write down what came of it."""
+    metrics: dict[str, Any] = dict.fromkeys(SCORES) | {"epoch": 0, "step": claim.step, "engine": "lightning"}
     arguments = _trainer_arguments(config)
-    logger = RunLogger(directory.path)
-    checkpoints, divergence = Checkpoints(directory.checkpoints), Divergence()
-    callbacks = [*_callbacks(config), divergence]
-    if arguments["enable_progress_bar"]:
-        callbacks.append(TimedProgressBar())
-    if arguments.get("enable_checkpointing", True):
-        callbacks.append(checkpoints)
-    arguments |= {
-        "callbacks": callbacks,
-        "logger": logger if arguments.get("logger", True) else False,
-        "plugins": [WholeCheckpointIO(), *(arguments.get("plugins") or [])],
-        "default_root_dir": directory.path,
-    }
-    metrics = dict.fromkeys(SCORES) | {"epoch": 0, "step": 0, "engine": "lightning"}
-    seconds, started = directory.metrics.get("seconds", 0.0), time.perf_counter()
-    try:
-        trainer = Trainer(**arguments)
-        model, data = _model_and_data(config)
-        last = directory.last_checkpoint if directory.last_checkpoint.exists() else None
-        directory.write("provenance.json", _provenance(directory.provenance, trainer))
-        started = time.perf_counter()
-        trainer.fit(model, datamodule=data, ckpt_path=last, weights_only=True)
-        seconds += time.perf_counter() - started
-        metrics |= {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        scores: dict[str, Any] = dict(trainer.callback_metrics)
-        if is_overridden("validation_step", model) and checkpoints.validated != trainer.global_step:
-            trainer.validate(model, datamodule=data, verbose=False)
-            scores |= trainer.callback_metrics
-        if is_overridden("test_step", model) and is_overridden("test_dataloader", data):
-            trainer.test(model, datamodule=data, verbose=False)
-            scores |= trainer.callback_metrics
-        scores |= logger.logged  # the last one logged, where that is not at each step
-        metrics |= {name: float(scores[name]) for name in SCORES if name in scores}
-        if trainer.loggers:
-            logger.save()
-            pictures.loss_curve(directory.path)
-    except BaseException as error:
-        failed = isinstance(error, Exception)
-        metrics |= {"status": "failed" if failed else "interrupted", "seconds": seconds, "error": repr(error)}
+    with Interrupts() as interrupts, closing(RunLogger(directory.path, claim.step)) as logger:
+        every = config.checkpoint.every_n_seconds
+        checkpoints = Checkpoints(directory.checkpoints, every, interrupts, logger.file.sync)
+        divergence = Divergence()
+        callbacks = [*_callbacks(config), Randomness(config.seed), divergence]
+        if arguments["enable_progress_bar"]:
+            callbacks.append(TimedProgressBar())
+        if arguments.get("enable_checkpointing", True):
+            callbacks.append(checkpoints)
+        arguments |= {
+            "callbacks": callbacks,
+            "logger": logger if arguments.get("logger", True) else False,
+            "plugins": [WholeCheckpointIO(), *(arguments.get("plugins") or [])],
+            "default_root_dir": directory.path,
+        }
+        try:
+            trainer = Trainer(**arguments)
+            model, data = _model_and_data(config)
+            directory.write("provenance.json", _provenance(directory.provenance, trainer, claim.step))
+            trainer.fit(model, datamodule=data, ckpt_path=claim.checkpoint, weights_only=True)
+            interrupts.check()
+            scores: dict[str, Any] = dict(trainer.callback_metrics)
+            if is_overridden("validation_step", model) and checkpoints.validated != trainer.global_step:
+                trainer.validate(model, datamodule=data, verbose=False)
+                scores |= trainer.callback_metrics
+            checkpoints.finish()
+            if is_overridden("test_step", model) and is_overridden("test_dataloader", data):
+                trainer.test(model, datamodule=data, verbose=False)
+                scores |= trainer.callback_metrics
+            scores |= logger.logged  # the last one logged, where that is not at each step
+            metrics |= {name: float(scores[name]) for name in SCORES if name in scores}
+            metrics |= {"epoch": trainer.current_epoch, "step": trainer.global_step}
+            if trainer.loggers:
+                logger.save()
+                pictures.loss_curve(directory.path)
+        except BaseException as error:
+            failed = isinstance(error, Exception)
+            metrics |= {"train/loss": logger.logged.get("train/loss"), "error": repr(error) if failed else None}
+            metrics |= {"epoch": checkpoints.epoch, "step": checkpoints.step, "seconds": checkpoints.seconds_trained}
+            metrics["status"] = "failed" if failed else "interrupted"
+            logging.getLogger("traceback").info("The run ended before its time:", exc_info=error)
+            with suppress(OSError):  # of a full disk, say: then that is what is told
+                directory.write("metrics.json", metrics)
+            raise
+        metrics |= {"status": "diverged" if divergence.diverged else "finished"}
+        metrics |= {"seconds": checkpoints.seconds_trained, "error": None}
         directory.write("metrics.json", metrics)
-        logging.getLogger("traceback").info("The run ended before its time:", exc_info=error)
-        raise
-    metrics |= {"status": "diverged" if divergence.diverged else "finished", "seconds": seconds}
-    directory.write("metrics.json", metrics)
-    return metrics
+        return metrics
 
 
-def _provenance(before: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
+def _provenance(before: dict[str, Any], trainer: Trainer, step: int) -> dict[str, Any]:
     """Return what this start is made with, beside the starts before it."""
 
     def git(*arguments: str) -> str | None:
@@ -185,7 +194,7 @@ def _provenance(before: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
         return None
 
     commit = git("rev-parse", "HEAD")
-    start = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "arguments": sys.argv[1:]}
+    start = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "arguments": sys.argv[1:], "step": step}
     return {
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},

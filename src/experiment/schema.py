@@ -184,6 +184,14 @@ def _trainer() -> type[Node]:
     return create_model("Trainer", __base__=RunTrainer, **fields)
 
 
+class Saving(Node):
+    """When a run saves its state."""
+
+    every_n_seconds: float = Field(
+        ge=0, le=1e9, description="of training that a kill can lose; the part of an epoch, where it cannot be taken up"
+    )
+
+
 GROUPS = ("data", "model", "optimizer", "trainer", "callbacks")
 
 
@@ -197,6 +205,7 @@ class Configuration(Node):
         description="how the weights are adjusted"
     )
     trainer: _trainer() = Field(description="the arguments of Lightning's Trainer")  # type: ignore[valid-type]
+    checkpoint: Saving = Field(description="when the state is saved")
     callbacks: dict[str, Own | None] = Field(
         description="Lightning callbacks of one's own, each under a name; null: off"
     )

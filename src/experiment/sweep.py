@@ -20,7 +20,7 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from experiment.command import check, make, said
+from experiment.command import check, make, quoted, said
 from experiment.directory import FREE, HORIZON
 from experiment.schema import ConfigurationError, ReportedError
 
@@ -59,7 +59,7 @@ class Sweep(Sweeper):
         choices = {override.get_key_element(): _choices(override) for override in overrides}
         varied = {override.get_key_element() for override in overrides if override.is_sweep_override()}
         jobs = [
-            [*job, f"hydra.sweep.subdir={_quoted(directory_name(job, varied))}"]
+            [*job, f"hydra.sweep.subdir={quoted(directory_name(job, varied))}"]
             for job in itertools.product(*choices.values())
         ]
         configs = [self.loader.load_sweep_config(self.master, job) for job in jobs]
@@ -112,8 +112,3 @@ def _yaml(value: Any) -> str:
         return f"{{{','.join(f'{_yaml(key)}:{_yaml(each)}' for key, each in value.items())}}}"
     text = value.text if isinstance(value, QuotedString) else value
     return str(yaml.safe_dump(text, allow_unicode=True, width=math.inf)).removesuffix("\n").removesuffix("\n...")
-
-
-def _quoted(name: str) -> str:
-    """Return a name as Hydra's grammar takes it: in quotes, of which it holds none, and not interpolated."""
-    return "'" + name.replace("${", "\\${") + "'"
