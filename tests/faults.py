@@ -45,6 +45,7 @@ def start(
             with open(f"{directory}.out", "ab", 0) as out:
                 os.dup2(out.fileno(), 1)
                 os.dup2(out.fileno(), 2)
+            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
             sys.argv = ["train.py", *arguments, f"hydra.run.dir={quoted(str(directory))}"]
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
             status = 0
@@ -52,6 +53,7 @@ def start(
             status = stop.code if isinstance(stop.code, int) else 1
         finally:
             sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(status)
     if kill_after is not None:
         until = time.monotonic() + kill_after
@@ -64,7 +66,7 @@ def start(
 
 
 def result(directory: Path) -> dict[str, Any]:
-    """All that must be the same bit for bit: every scalar, the weights of both checkpoints, the metrics but for time."""
+    """All that must be the same bit for bit: scalars, the weights of both checkpoints, the metrics but for time."""
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
     weights = {
         f"{name}:{key}": value.tolist()
@@ -115,6 +117,4 @@ if __name__ == "__main__":
         for name in RUNS:
             went_on = survive(name, total // len(RUNS), Path(folder, name.replace(" ", "_")))
             resumed = [step for step in went_on if step]
-            print(
-                f"{name}: {total // len(RUNS)} kills; {len(went_on)} starts trained, {len(resumed)} of them from a step above 0"
-            )
+            print(f"{name}: {total // len(RUNS)} kills; of {len(went_on)} starts {len(resumed)} went on above step 0")

@@ -48,7 +48,7 @@ def test_a_run_directory_holds_what_it_should(run):
     names = {path.name.split(".tfevents")[0] for path in directory.rglob("*") if path.is_file()}
     assert names == {
         *("config.yaml", "hydra.yaml", "overrides.yaml", "train.log", ".lock", "provenance.json", "metrics.json"),
-        *("events.out", "last.ckpt", "best.ckpt", "loss.png", "decision_boundary.png"),
+        *("events.out", "last.ckpt", "previous.ckpt", "best.ckpt", "loss.png", "decision_boundary.png"),
     }
     content = metrics(directory)
     assert (content["status"], content["engine"]) == ("finished", "lightning")
@@ -259,12 +259,57 @@ def test_a_strangers_module_gets_all_that_a_run_gets(train, stranger, capfd):
 def test_a_run_that_fails_says_so(train, stranger, capfd):
     assert train(*stranger, "hydra.run.dir=run", "model.fail_at=5") == 1
     error = capfd.readouterr().err
-    assert "RuntimeError: out of luck" in error
+    assert "RuntimeError: out of luck (at " in error
     assert "Traceback" not in error
     content = metrics(Path("run"))
     assert content["status"] == "failed"
     assert "out of luck" in content["error"]
     assert "Traceback" in Path("run/train.log").read_text()
+
+
+def test_a_run_may_train_nothing(run):
+    assert metrics(run("trainer.limit_train_batches=0"))["step"] == 0
+
+
+def test_the_working_directory_can_be_the_runs(train, capfd):
+    assert train("hydra.run.dir=.", SHORT) == 0
+    assert f"tensorboard --logdir {Path.cwd()}" in capfd.readouterr().out
+
+
+def test_checkpoints_of_nobodys_run_are_not_gone_on_from(run, train, capfd):
+    directory = run(SHORT)
+    (directory / ".hydra/config.yaml").unlink()
+    before = snapshot(directory)
+    assert train("hydra.run.dir=run", SHORT) == 1
+    assert "whose configuration is not there" in capfd.readouterr().err
+    assert snapshot(directory) == before
+
+
+def test_a_module_that_keeps_objects_among_its_hyperparameters_can_go_on(train, elsewhere):
+    (elsewhere / "kept/experiment").mkdir(parents=True)
+    (elsewhere / "kept/keeps.py").write_text(
+        STRANGER.replace("__init__(self, fail_at=-1):", "__init__(self, optimizer, fail_at=-1):").replace(
+            "super().__init__()", "super().__init__(); self.save_hyperparameters()"
+        )
+    )
+    (elsewhere / "kept/experiment/kept.yaml").write_text(
+        "# @package _global_\ndefaults: [override /data: null, override /model: null]\n"
+        "data: {_target_: keeps.Data}\nmodel: {_target_: keeps.Module, optimizer: '${optimizer}'}\n"
+    )
+    for epochs in (2, 4):
+        command = ["--config-dir", "kept", "experiment=kept", "hydra.run.dir=run", f"trainer.max_epochs={epochs}"]
+        assert train(*command) == 0
+        assert checkpoint(Path("run"))["epoch"] == epochs
+
+
+def test_a_schedule_up_to_the_end_makes_another_run_of_a_longer_one(run, train, capfd):
+    own = "callbacks.own._target_=lightning.pytorch.callbacks.GradientAccumulationScheduler"
+    scheduled = [own, "callbacks.own.scheduling={4:${trainer.max_epochs}}"]
+    directory = run("trainer.max_epochs=6", *scheduled)
+    before = snapshot(directory)
+    assert train("hydra.run.dir=run", "trainer.max_epochs=9", *scheduled) == 1
+    assert "callbacks.own.scheduling" in capfd.readouterr().err
+    assert snapshot(directory) == before
 
 
 def test_callbacks_of_ones_own_take_part(run):

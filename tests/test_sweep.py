@@ -82,6 +82,12 @@ def test_a_run_that_fails_leaves_the_others_alone(train, stranger, capfd):  # no
     assert status == {"model.fail_at=-1": "finished", "model.fail_at=2": "failed", "model.fail_at=-2": "finished"}
 
 
+def test_a_sweep_over_nothing_is_an_error(train, capfd, elsewhere):
+    assert train("-m", "model.activation=glob(none*)") == 1
+    assert capfd.readouterr().err == "There is nothing to sweep: a key has no values.\n"
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_a_long_sweep_leaks_no_memory(train):
     def used() -> tuple[int, int]:
         gc.collect()

@@ -33,10 +33,22 @@ class WholeCheckpointIO(TorchCheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".partial")
+        for key in ("hyper_parameters", "datamodule_hyper_parameters"):
+            # What a module was given may be objects, with which the checkpoint would load no more as plain data.
+            if not _is_plain(checkpoint.get(key, {})):
+                del checkpoint[key]
         with beside.open("wb") as file:
             torch.save(checkpoint, file)
             _sync(file.fileno())
         _rename(beside, path)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, value.values()))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return value is None or isinstance(value, str | int | float | bool | torch.Tensor)
 
 
 def _sync(descriptor: int) -> None:
@@ -135,8 +147,8 @@ class Checkpoints(Checkpoint):
         self.interrupts.deferred = False
 
     def finish(self) -> None:
-        """After training: the last state is the best if the validation that came then says so."""
-        if self.better:
+        """After training: the last state is the best if the validation that came then says so, or none ever came."""
+        if self.last.exists() and (self.better or not self.best.exists()):
             self._copy_to_best()
 
     @property

@@ -2,11 +2,13 @@
 
 import argparse
 import functools
+import gc
 import inspect
 import os
 import re
 import shlex
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import SearchPathException
+from hydra.errors import InstantiationException, SearchPathException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -61,8 +63,11 @@ def check(jobs: Sequence[tuple[DictConfig, Path]]) -> None:
     _together(schema.check, zip(runs, strict=True))
     lasting = [(RunDirectory(path), run) for run, (_, path) in zip(runs, jobs, strict=True) if not is_trial(run)]
     _together(RunDirectory.check, lasting)
+    gc.disable()  # to go through all that torch is made of, again and again and when it ends, takes seconds
     from experiment.run import check_here
 
+    gc.freeze()
+    gc.enable()
     _together(check_here, [(run, config.hydra) for run, (config, _) in zip(runs, jobs, strict=True)])
 
 
@@ -98,7 +103,7 @@ def command(main: Main) -> Main:
                 raise
             if not isinstance(cause, (ReportedError, SearchPathException)):
                 cause = _explained(cause, Path(inspect.getfile(inspect.unwrap(main))).parent / "conf")
-            print(said(cause), file=sys.stderr)
+            print(cause if isinstance(cause, SearchPathException) else said(cause), file=sys.stderr)
             sys.exit(1)
         finally:
             if full is None:
@@ -115,18 +120,33 @@ def _interruption(error: BaseException) -> str:
     sweep = hydra.mode == RunMode.MULTIRUN
     key, directory = ("hydra.sweep.dir", hydra.sweep.dir) if sweep else ("hydra.run.dir", hydra.runtime.output_dir)
     given = [argument for argument in sys.argv[1:] if not argument.startswith(f"{key}=")]
-    return "Interrupted. To go on: " + shlex.join(["python", sys.argv[0], *given, f"{key}={quoted(directory)}"])
+    return "Interrupted. To go on: " + " ".join(
+        map(_shell, ["python", sys.argv[0], *given, f"{key}={quoted(directory)}"])
+    )
+
+
+def _shell(word: str) -> str:
+    """Return a word as a shell takes it: one with Hydra's quotes within double quotes, where that is safe."""
+    return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
 
 
 def quoted(text: str) -> str:
-    """Return a text as Hydra's override grammar takes it: in quotes, and not interpolated."""
+    """Return a text as Hydra's override grammar takes it: where it must be, in quotes, and never interpolated."""
+    if re.fullmatch(r"[A-Za-z0-9_./-]+", text):
+        return text
     escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
     return "'" + escaped.replace("${", "\\${") + "'"
 
 
 def said(error: BaseException | None) -> str:
-    """Return what an error says, with its kind where that is not one of this project's own."""
-    return str(error) if isinstance(error, ReportedError) else f"{type(error).__name__}: {error}"
+    """Return what an error says, with its kind and its place where it is not one of this project's own."""
+    if error is None or isinstance(error, ReportedError):
+        return str(error)
+    if isinstance(error, InstantiationException) and error.__cause__:
+        error = error.__cause__
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" (at {place[0].filename}:{place[0].lineno}; HYDRA_FULL_ERROR=1 shows how it came there)" if place else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def make(directory: Path, key: str) -> None:
@@ -135,17 +155,17 @@ def make(directory: Path, key: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError.listing([f"{key}={directory}: {error.strerror}"]) from error
-    if not os.access(directory, os.W_OK):
-        raise ConfigurationError.listing([f"{key}={directory}: cannot be written"])
 
 
 def _explained(error: BaseException | None, conf: Path) -> BaseException | None:
     """Return an error that names everything that is wrong with the command line, if that is why it arose."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--multirun", "-m", action="store_true")
     known, rest = parser.parse_known_args()
     overrides = [argument for argument in rest if not argument.startswith("-")]
-    where = [f"hydra.searchpath=[file://{Path(known.config_dir).absolute()}]"] if known.config_dir else []
+    roots = [conf, *([Path(known.config_dir).absolute()] if known.config_dir else [])]
+    where = [f"hydra.searchpath=[{','.join(f'file://{root}' for root in roots[1:])}]"]
     found: dict[str, None] = {}
     accepted: list[str] = []
     GlobalHydra.instance().clear()
@@ -154,12 +174,14 @@ def _explained(error: BaseException | None, conf: Path) -> BaseException | None:
         for override in sorted(overrides, key=lambda each: "." in each.partition("=")[0]):
             try:
                 choices = list(_expanded(override))
+                if len(choices) > 1 and not known.multirun:
+                    raise ValueError("several values make a sweep: python train.py -m")
                 for choice in choices:
                     config = compose("config", [*where, *accepted, choice])
                     found |= dict.fromkeys(schema.problems(config))
                 accepted.append(choices[0])
             except Exception as reason:
-                found[_refused(override, reason)] = None
+                found[_refused(override, reason, roots)] = None
     return ConfigurationError.listing(found) if found else error
 
 
@@ -173,8 +195,10 @@ def _expanded(override: str) -> Iterator[str]:
         yield f"{parsed.get_key_element()}={value}"
 
 
-def _refused(override: str, reason: Exception) -> str:
-    if options := GlobalHydra.instance().config_loader().get_group_options(override.partition("=")[0]):
-        return f"{override}: one of {', '.join(options)}"
+def _refused(override: str, reason: Exception, roots: list[Path]) -> str:
+    group = override.partition("=")[0]
+    options = {path.stem for root in roots for path in (root / group).glob("*.yaml")}
+    if options := options or set(GlobalHydra.instance().config_loader().get_group_options(group)):
+        return f"{override}: one of {', '.join(sorted(options))}"
     message = str(reason).splitlines()[0]
     return schema.unknown(override) if message.startswith("Could not override") else f"{override}: {message}"

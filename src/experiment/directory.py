@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, OmegaConf
 
-from experiment.schema import ConfigurationError
+from experiment.schema import ConfigurationError, ReportedError
 
 # Two configurations that differ in nothing but these are the same run, and the horizon says how far it goes.
 FREE = {
@@ -23,7 +24,8 @@ FREE = {
     )
 }
 HORIZON = "trainer.max_epochs"
-REFERENCE = re.compile(r"\$\{[\w.]+\}")  # a value that is another key's
+# A value that is another key's; one that is the horizon's makes another run of a longer one: a schedule up to the end.
+REFERENCE = re.compile(r"\$\{(?!trainer\.max_epochs\})[\w.]+\}")
 NOTHING = "nothing"
 
 
@@ -101,12 +103,16 @@ class RunDirectory:
 
     def _read(self, name: str) -> dict[str, Any]:
         path = self.path / name
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+        except ValueError as error:
+            raise ConfigurationError(f"{path} is damaged: {error}") from None
 
-    def write(self, name: str, content: dict[str, Any]) -> None:
-        """Write a JSON document; what is not finite becomes null."""
+    def write(self, name: str, content: dict[str, Any]) -> dict[str, Any]:
+        """Write a JSON document, and return it: what is not finite becomes null."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
         self._replace(name, json.dumps(finite, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+        return finite
 
     def _replace(self, name: str, text: str) -> None:
         """Write a file whole or not at all."""
@@ -115,9 +121,9 @@ class RunDirectory:
         try:
             beside.write_text(text, encoding="utf-8")
             beside.replace(path)
-        except OSError:
+        except OSError as error:
             beside.unlink(missing_ok=True)
-            raise
+            raise ReportedError(f"{path} cannot be written: {error.strerror}") from error
 
     def result(self, config: DictConfig) -> dict[str, Any] | None:
         """Return the metrics of this very run if nothing is left to train, ``None`` if something is.
@@ -127,6 +133,8 @@ class RunDirectory:
         """
         old = self.configuration
         if old is None:
+            if self.checkpoints.exists():
+                raise ConfigurationError(f"{self.checkpoints} are of a run whose configuration is not there.")
             return None
         if found := differences(old, config):
             raise ConfigurationError.listing(found, f"{self.path} holds a run of another configuration:")
@@ -143,7 +151,11 @@ class RunDirectory:
 
     def check(self, config: DictConfig) -> None:
         """Raise a ``ConfigurationError`` where ``claimed`` would, as things stand now; nothing is written."""
-        if self.result(config) is None and (self.path / ".lock").exists():
+        if self.result(config) is not None:
+            return
+        if self.path.exists() and not os.access(self.path, os.W_OK):
+            raise ConfigurationError(f"{self.path} cannot be written.")
+        if (self.path / ".lock").exists():
             self._lock().release()
 
     def _lock(self) -> FileLock:

@@ -64,6 +64,10 @@ class RunLogger(TensorBoardLogger):
         """Hand what was logged to the file system."""
         self.file.flush()
 
+    def sync(self) -> None:
+        """Bring what was logged to the disk."""
+        self.file.sync()
+
     def finalize(self, status: str) -> None:
         """Hand what was logged to the file system; the file stays open, since testing follows training."""
         self.file.flush()
@@ -120,10 +124,10 @@ class _Writer(SummaryWriter):
         super().__init__(file.get_logdir())
 
     def _get_file_writer(self) -> FileWriter:
-        if self.all_writers is None:
-            self.file_writer: FileWriter = _FileWriter(self.file)
-            self.all_writers: dict[str, FileWriter] | None = {self.file.get_logdir(): self.file_writer}
-        return self.file_writer
+        writer: FileWriter = _FileWriter(self.file)
+        self.all_writers: Any = {self.file.get_logdir(): writer}
+        self._get_file_writer = lambda: writer  # type: ignore[method-assign]
+        return writer
 
 
 def _files(directory: Path) -> list[Path]:

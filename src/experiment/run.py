@@ -8,9 +8,10 @@ import platform
 import shlex
 import subprocess
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -92,7 +93,7 @@ def run(config: DictConfig) -> dict[str, Any]:
     schema.check(config)
     targets.importable_from(hydra)
     if is_trial(config):
-        return _trial(config, directory)
+        return _trial(config, directory.path)
     with directory.claimed(config, hydra) as claim:
         if claim.result is not None:
             log.info("Nothing is left to train.")
@@ -108,11 +109,13 @@ def run(config: DictConfig) -> dict[str, Any]:
             return result
 
 
-def _trial(config: DictConfig, directory: RunDirectory) -> dict[str, Any]:
+def _trial(config: DictConfig, directory: Path) -> dict[str, Any]:
+    with tempfile.TemporaryDirectory() as elsewhere:
+        model, data = _model_and_data(config)
+        arguments = _trainer_arguments(config) | {"default_root_dir": elsewhere}
+        Trainer(**arguments, callbacks=_callbacks(config)).fit(model, datamodule=data)
     with suppress(OSError):
-        directory.path.rmdir()  # Hydra made it; where it holds a run it stays
-    model, data = _model_and_data(config)
-    Trainer(**_trainer_arguments(config), callbacks=_callbacks(config)).fit(model, datamodule=data)
+        directory.rmdir()  # as Hydra made it; where it holds anything it stays
     log.info("The trial went through, and left nothing behind.")
     return {}
 
@@ -131,56 +134,62 @@ def _callbacks(config: DictConfig) -> list[Callback]:
 
 def _run(config: DictConfig, directory: RunDirectory, claim: Claim) -> dict[str, Any]:
     """Train from where the claim stands, validate, test, and write down what came of it."""
-    metrics: dict[str, Any] = dict.fromkeys(SCORES) | {"epoch": 0, "step": claim.step, "engine": "lightning"}
     arguments = _trainer_arguments(config)
-    with Interrupts() as interrupts, closing(RunLogger(directory.path, claim.step)) as logger:
+    logger = RunLogger(directory.path, claim.step) if arguments.pop("logger", True) else None
+    with Interrupts() as interrupts, closing(logger) if logger else nullcontext():
         every = config.checkpoint.every_n_seconds
-        checkpoints = Checkpoints(directory.checkpoints, every, interrupts, logger.file.sync)
+        checkpoints = Checkpoints(directory.checkpoints, every, interrupts, logger.sync if logger else lambda: None)
         divergence = Divergence()
-        callbacks = [*_callbacks(config), Randomness(config.seed), divergence]
-        if arguments["enable_progress_bar"]:
-            callbacks.append(TimedProgressBar())
-        if arguments.get("enable_checkpointing", True):
-            callbacks.append(checkpoints)
+        bar = [TimedProgressBar()] if arguments["enable_progress_bar"] else []
         arguments |= {
-            "callbacks": callbacks,
-            "logger": logger if arguments.get("logger", True) else False,
+            "callbacks": [*_callbacks(config), Randomness(config.seed), divergence, *bar, checkpoints],
+            "logger": logger or False,
             "plugins": [WholeCheckpointIO(), *(arguments.get("plugins") or [])],
             "default_root_dir": directory.path,
         }
+        metrics: dict[str, Any] = dict.fromkeys(SCORES) | {"engine": "lightning", "error": None}
         try:
             trainer = Trainer(**arguments)
             model, data = _model_and_data(config)
             directory.write("provenance.json", _provenance(directory.provenance, trainer, claim.step))
             trainer.fit(model, datamodule=data, ckpt_path=claim.checkpoint, weights_only=True)
             interrupts.check()
-            scores: dict[str, Any] = dict(trainer.callback_metrics)
-            if is_overridden("validation_step", model) and checkpoints.validated != trainer.global_step:
-                trainer.validate(model, datamodule=data, verbose=False)
-                scores |= trainer.callback_metrics
-            checkpoints.finish()
-            if is_overridden("test_step", model) and is_overridden("test_dataloader", data):
-                trainer.test(model, datamodule=data, verbose=False)
-                scores |= trainer.callback_metrics
-            scores |= logger.logged  # the last one logged, where that is not at each step
-            metrics |= {name: float(scores[name]) for name in SCORES if name in scores}
-            metrics |= {"epoch": trainer.current_epoch, "step": trainer.global_step}
-            if trainer.loggers:
-                logger.save()
+            scores = _scores(trainer, model, data, checkpoints)
+            if logger:
+                scores |= logger.logged  # the last one logged, where that is not at each step
+                logger.sync()
                 pictures.loss_curve(directory.path)
+            metrics |= {name: float(scores[name]) for name in SCORES if name in scores}
+            metrics["status"] = "diverged" if divergence.diverged else "finished"
         except BaseException as error:
             failed = isinstance(error, Exception)
-            metrics |= {"train/loss": logger.logged.get("train/loss"), "error": repr(error) if failed else None}
-            metrics |= {"epoch": checkpoints.epoch, "step": checkpoints.step, "seconds": checkpoints.seconds_trained}
-            metrics["status"] = "failed" if failed else "interrupted"
+            metrics |= {"status": "failed", "error": repr(error)} if failed else {"status": "interrupted"}
+            metrics["train/loss"] = logger.logged.get("train/loss") if logger else None
             logging.getLogger("traceback").info("The run ended before its time:", exc_info=error)
-            with suppress(OSError):  # of a full disk, say: then that is what is told
-                directory.write("metrics.json", metrics)
             raise
-        metrics |= {"status": "diverged" if divergence.diverged else "finished"}
-        metrics |= {"seconds": checkpoints.seconds_trained, "error": None}
-        directory.write("metrics.json", metrics)
+        finally:
+            metrics |= {"epoch": checkpoints.epoch, "step": checkpoints.step, "seconds": checkpoints.seconds_trained}
+            metrics = directory.write("metrics.json", metrics)
         return metrics
+
+
+def _scores(
+    trainer: Trainer, model: LightningModule, data: LightningDataModule, checkpoints: Checkpoints
+) -> dict[str, Any]:
+    """Return what was logged of the last weights: validated, where the end of training did not, and tested."""
+    scores: dict[str, Any] = dict(trainer.callback_metrics)
+    if trainer.enable_validation and checkpoints.validated != trainer.global_step:
+        trainer.validate(model, datamodule=data, verbose=False)
+        scores |= trainer.callback_metrics
+    checkpoints.finish()
+    if is_overridden("test_step", model) and _has_test_data(model, data):
+        trainer.test(model, datamodule=data, verbose=False)
+        scores |= trainer.callback_metrics
+    return scores
+
+
+def _has_test_data(model: LightningModule, data: LightningDataModule) -> bool:
+    return any(is_overridden("test_dataloader", each) for each in (model, data))
 
 
 def _provenance(before: dict[str, Any], trainer: Trainer, step: int) -> dict[str, Any]:
@@ -230,12 +239,13 @@ def _report(metrics: dict[str, Any], path: Path, hydra: DictConfig) -> str:
     if hydra.mode == RunMode.MULTIRUN:
         return f"{path.name}: {', '.join([metrics['status'], *scores])}"
     where = Path(os.path.relpath(path))
-    root = path if where.parts[0] == os.pardir else where.parts[0]
+    inside = where.parts and where.parts[0] != os.pardir
+    where, root = (where, where.parts[0]) if inside else (path, path)
     diverged = "The run diverged: its loss is not finite, or more than twice what it was at first.\n"
     return (
         f"{diverged if metrics['status'] == 'diverged' else ''}"
         f"{metrics['status']} after {metrics['epoch']} epochs, {metrics['step']} steps, {metrics['seconds']:.1f} s\n"
         f"{'   '.join(scores)}\n"
-        f"directory: {where if root != path else path}\n"
+        f"directory: {where}\n"
         f"tensorboard --logdir {shlex.quote(str(root))}"
     )

@@ -174,8 +174,15 @@ class RunTrainer(Node):
 
 
 def _trainer() -> type[Node]:
-    # These three are the run's own: callbacks stand in a group of their own, and the files in the run directory.
-    taken = {*RunTrainer.model_fields, "callbacks", "default_root_dir", "model_registry"}
+    # What a run says itself: callbacks stand in a group of their own, and its files and checkpoints in its directory.
+    taken = {
+        *RunTrainer.model_fields,
+        "callbacks",
+        "default_root_dir",
+        "enable_checkpointing",
+        "barebones",
+        "model_registry",
+    }
     fields: dict[str, Any] = {
         name: (kind, Field(default=None, description="Lightning's own"))
         for name, kind in _arguments("lightning.pytorch.trainer.trainer", "Trainer").items()
@@ -382,8 +389,8 @@ def allowed(field: dict[str, Any]) -> str:
     if "prefixItems" in field:
         return f"[{', '.join(map(allowed, field['prefixItems']))}]"
     if field.get("type") == "array":
-        count = f"{field['minItems']}" if field.get("minItems") else ""
-        return f"a list, {count}× {allowed(field.get('items', {}))}"
+        count = f" of {field['minItems']}" if field.get("minItems") else ""
+        return f"a list{count}, each {allowed(field.get('items', {}))}"
     words = {
         **{"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "a word"},
         **{"null": "null", "object": "a group of keys"},

@@ -62,6 +62,8 @@ class Sweep(Sweeper):
             [*job, f"hydra.sweep.subdir={quoted(directory_name(job, varied))}"]
             for job in itertools.product(*choices.values())
         ]
+        if not jobs:
+            raise ConfigurationError("There is nothing to sweep: a key has no values.")
         configs = [self.loader.load_sweep_config(self.master, job) for job in jobs]
         check([(config, Path(config.hydra.sweep.dir, config.hydra.sweep.subdir)) for config in configs])
         directory = Path(self.master.hydra.sweep.dir)

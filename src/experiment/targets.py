@@ -1,6 +1,7 @@
 """From plain configuration to objects: each ``_target_`` is checked to be of its place's kind before it is called."""
 
 import inspect
+import pkgutil
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -75,7 +76,7 @@ def _problems(node: Any, path: tuple[str, ...], kinds: tuple[type, ...]) -> Iter
 
 def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) -> Iterator[str]:
     try:
-        target = hydra.utils.get_object(str(node["_target_"]))
+        target = pkgutil.resolve_name(str(node["_target_"]))
     except Exception as error:  # whatever the import of somebody's module raises
         yield f"{key}._target_={node['_target_']}: cannot be imported: {_cause(error)}"
         return

@@ -24,7 +24,7 @@ class Data(LightningDataModule):
         return DataLoader(Noisy(), batch_size=8, shuffle=True)
 
     def val_dataloader(self) -> DataLoader[Tensor]:
-        return DataLoader(Noisy(), batch_size=30, shuffle=True)
+        return DataLoader(Noisy(), batch_size=30)
 
 
 class Module(LightningModule):

@@ -1,0 +1,312 @@
+"""Runs that are killed, interrupted, damaged: they come out as if nothing had happened, or say what is wrong."""
+
+import itertools
+import json
+import os
+import pickle
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiment import checkpoints
+from experiment.checkpoints import load, newest
+from experiment.randomness import Randomness
+from experiment.schema import ConfigurationError
+from tests import faults
+from tests.conftest import checkpoint, metrics, snapshot
+from tests.test_run import curve
+from tests.test_tensorboard import eventually, server
+
+
+@pytest.mark.parametrize("name", faults.RUNS)
+def test_a_killed_run_comes_out_bit_for_bit_and_went_on_where_it_was(elsewhere, name):
+    went_on = faults.survive(name, 6, elsewhere / "kills")
+    assert any(went_on)
+
+
+def test_these_comparisons_can_fail(elsewhere, monkeypatch):
+    """Without the seed of each epoch, a run that is gone on with is another one."""
+    monkeypatch.setattr(Randomness, "on_train_epoch_start", lambda *_: None)
+    arguments = faults.RUNS["digits"]
+    straight, stopped = elsewhere / "straight", elsewhere / "stopped"
+    assert faults.start(arguments, straight) == 0
+    assert faults.start([*arguments, "trainer.max_epochs=9"], stopped) == 0
+    assert faults.start(arguments, stopped) == 0
+    assert (
+        faults.result(stopped)["scalars"]["train/loss"][:153] == faults.result(straight)["scalars"]["train/loss"][:153]
+    )
+    assert faults.result(stopped) != faults.result(straight)
+
+
+def test_successive_checkpoints_differ_and_no_step_is_computed_again(elsewhere, monkeypatch):
+    from experiment.classifier import PointsClassifier
+
+    step = PointsClassifier.training_step
+
+    def counted(self, batch, batch_idx):
+        with open(elsewhere / "steps", "a") as file:
+            print(self.trainer.global_step, file=file)
+        return step(self, batch, batch_idx)
+
+    monkeypatch.setattr(PointsClassifier, "training_step", counted)
+    seen = []
+    for epochs in (10, 25, 60):
+        assert faults.start([f"trainer.max_epochs={epochs}"], elsewhere / "run") == 0
+        seen.append(checkpoint(elsewhere / "run")["state_dict"]["net.fc1.weight"])
+    assert not torch.equal(seen[0], seen[1])
+    assert not torch.equal(seen[1], seen[2])
+    assert [int(line) for line in (elsewhere / "steps").read_text().split()] == list(range(60))
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 143)])
+@pytest.mark.parametrize("batches", [[], ["data.batch_size=10", "data.num_points=100000"]])
+def test_a_signal_saves_and_tells_how_to_go_on(elsewhere, number, status, batches):
+    """Within an epoch of mini-batches too: one takes much longer than the signal waits."""
+    directory = elsewhere / "a run"
+    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 3.0, number) == status
+    content = metrics(directory)
+    assert content["status"] == "interrupted"
+    assert 0 < content["step"] == checkpoint(directory)["global_step"]
+    assert len(curve(directory)) == content["step"]
+    assert not batches or content["epoch"] == 0
+    told = Path(f"{directory}.out").read_text()
+    assert told.startswith("Interrupted. To go on: python ")
+    assert "train.py trainer.max_epochs=100000 " in told
+    assert f"\"hydra.run.dir='{directory}'\"" in told
+    assert "Traceback" not in told
+    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 3.0, number) == status
+    assert metrics(directory)["step"] > content["step"]
+    assert faults.steps(directory) == [0, content["step"]]
+
+
+def test_an_interrupted_run_can_be_gone_on_with_further(elsewhere):
+    short, longer = (["data.batch_size=5", "data.num_points=3000", f"trainer.max_epochs={n}"] for n in (6, 8))
+    assert faults.start(short, elsewhere / "run", 1.5, signal.SIGTERM) in (143, 0)
+    assert faults.start(longer, elsewhere / "run") == 0
+    assert faults.start(longer, elsewhere / "straight") == 0
+    assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
+
+
+def test_an_interrupted_sweep_starts_no_more_runs_and_is_taken_up(elsewhere, train):
+    command = [sys.executable, str(faults.ROOT / "train.py"), "-m", "seed=0,1,2", "trainer.max_epochs=1500"]
+    command += ["hydra.sweep.dir=sweep"]
+    with subprocess.Popen(command, stdout=-3, stderr=-1, text=True) as process:
+        while not Path("sweep/seed=1/checkpoints/last.ckpt").exists():
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        error = process.stderr.read()
+        assert process.wait() == 130
+    assert "train.py -m seed=0,1,2 trainer.max_epochs=1500 hydra.sweep.dir=" in error
+    assert metrics(Path("sweep/seed=0"))["status"] == "finished"
+    assert metrics(Path("sweep/seed=1"))["status"] == "interrupted"
+    assert not Path("sweep/seed=2").exists()
+    before = snapshot(Path("sweep/seed=0"))
+    assert train(*command[2:]) == 0
+    assert snapshot(Path("sweep/seed=0")) == before
+    assert [metrics(Path(f"sweep/seed={seed}"))["step"] for seed in range(3)] == [1500] * 3
+
+
+@pytest.fixture
+def saved(run) -> Path:
+    return run("trainer.max_epochs=8") / "checkpoints/last.ckpt"
+
+
+def test_truncation_at_every_tenth_byte_is_seen(saved):
+    whole = saved.read_bytes()
+    assert load(saved) is not None
+    for length in range(0, len(whole), 10):
+        saved.write_bytes(whole[:length])
+        assert load(saved) is None, length
+
+
+def test_a_flipped_bit_is_seen_or_does_no_harm(saved):
+    whole, draw = saved.read_bytes(), random.Random(0)
+    expected = load(saved)
+    seen = 0
+    for _ in range(1500):
+        flipped = bytearray(whole)
+        flipped[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        saved.write_bytes(flipped)
+        try:
+            content = load(saved)
+        except ConfigurationError:
+            content = None
+        seen += content is None
+        if content is not None:
+            assert repr(content) == repr(expected)
+    assert seen > 500
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_newest_whole_one(run, capfd):
+    straight = run("trainer.max_epochs=50", name="straight")
+    directory = run("trainer.max_epochs=30")
+    last = directory / "checkpoints/last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    capfd.readouterr()
+    run("trainer.max_epochs=50")
+    assert "last.ckpt is damaged: going on from " in capfd.readouterr().out
+    assert faults.result(directory) == faults.result(straight)
+
+
+def test_without_a_whole_checkpoint_nothing_starts_and_nothing_changes(run, train, capfd):
+    directory = run("trainer.max_epochs=30")
+    for path in (directory / "checkpoints").iterdir():
+        path.write_bytes(b"")
+    before = snapshot(directory)
+    assert train("hydra.run.dir=run", "trainer.max_epochs=50") == 1
+    error = capfd.readouterr().err
+    assert "checkpoints/last.ckpt is damaged" in error
+    assert "Traceback" not in error
+    assert snapshot(directory) == before
+
+
+class Hostile:
+    def __reduce__(self):
+        return os.system, ("touch ran",)
+
+
+def test_a_checkpoint_that_carries_code_is_refused_by_name_and_not_run(run, train, capfd):
+    directory = run("trainer.max_epochs=8")
+    last = directory / "checkpoints/last.ckpt"
+    torch.save(checkpoint(directory) | {"hostile": Hostile()}, last)
+    before = snapshot(directory)
+    assert train("hydra.run.dir=run", "trainer.max_epochs=9") == 1
+    error = capfd.readouterr().err
+    assert f"{last} holds more than plain data and tensors" in error.replace(f"{Path.cwd()}/", "")
+    assert "Traceback" not in error
+    assert snapshot(directory) == before
+    last.write_bytes(pickle.dumps(Hostile()))
+    assert load(last) is None
+    assert not Path("ran").exists()
+    assert zipfile.is_zipfile(directory / "checkpoints/previous.ckpt")
+    assert newest(directory / "checkpoints")[0] == directory / "checkpoints/previous.ckpt"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: {_target_: os.system, command: touch ran}",
+        "seed: !!python/object/apply:os.system ['touch ran']",
+        "{",
+        "3",
+    ],
+)
+def test_a_strangers_configuration_runs_nothing(run, train, capfd, text):
+    directory = run("trainer.max_epochs=8")
+    (directory / ".hydra/config.yaml").write_text(text)
+    before = snapshot(directory)
+    assert train("hydra.run.dir=run", "trainer.max_epochs=9") == 1
+    assert "Traceback" not in capfd.readouterr().err
+    assert snapshot(directory) == before
+    assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_live_tensorboard_shows_each_step_once_before_and_after(elsewhere, fast):
+    """A run is stopped, watched, gone on with and extended, under the eyes of one server."""
+    arguments = ["data.batch_size=20", "data.num_points=2000", "checkpoint.every_n_seconds=0.05"]
+    directory, straight = elsewhere / "runs/run", elsewhere / "straight"
+    directory.parent.mkdir()
+    assert faults.start([*arguments, "trainer.max_epochs=4"], straight) == 0
+    expected = curve(straight)
+    with server("runs", fast) as ask:
+
+        def points() -> list[tuple[int, float]]:
+            try:
+                found = ask("plugin/scalars/scalars?run=run&tag=train%2Floss")
+            except OSError:
+                return []
+            return [(step, value) for _, step, value in found]
+
+        faults.start([*arguments, "trainer.max_epochs=3"], directory, 0.9)
+        eventually(points, lambda found: len(found) > 0)
+        assert faults.start([*arguments, "trainer.max_epochs=3"], directory) == 0
+        assert eventually(points, lambda found: len(found) == 300) == expected[:300]
+        assert faults.start([*arguments, "trainer.max_epochs=4"], directory) == 0
+        assert eventually(points, lambda found: len(found) == 400) == expected
+
+
+def test_what_is_carried_over_keeps_its_time(run):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    def times(directory: Path) -> list[float]:
+        events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
+        return [event.wall_time for event in events.Scalars("train/loss")]
+
+    directory = run("trainer.max_epochs=20")
+    before = times(directory)
+    run("trainer.max_epochs=30")
+    assert times(directory)[:20] == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts a file system")
+@pytest.mark.parametrize("kilobytes", [48, 100, 150])
+def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(elsewhere, kilobytes):
+    (elsewhere / "small").mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", "small"], check=True)
+    arguments = ["trainer.max_epochs=2500", "checkpoint.every_n_seconds=0.1"]
+    try:
+        status = faults.start(arguments, elsewhere / "small/run")
+        told = Path("small/run.out").read_text() if Path("small/run.out").exists() else ""
+        assert status == 1
+        assert "Traceback" not in told
+        subprocess.run(["mount", "-o", "remount,size=8m", "small"], check=True)
+        assert faults.start(arguments, elsewhere / "small/run") == 0
+        assert faults.start(arguments, elsewhere / "straight") == 0
+        assert faults.result(elsewhere / "small/run") == faults.result(elsewhere / "straight")
+    finally:
+        subprocess.run(["umount", "small"], check=True)
+
+
+@pytest.mark.parametrize("name", ["a b", "[x]", "k=v", "a,b", "it's", 'say "x"', "λ-ü-線", "a%2F", "back\\slash"])
+def test_odd_directories_work_moved_and_copied_too(elsewhere, name):
+    assert faults.start(["trainer.max_epochs=5"], elsewhere / name) == 0
+    shutil.copytree(elsewhere / name, elsewhere / f"copy of {name}")
+    (elsewhere / name).rename(elsewhere / "moved")
+    (elsewhere / "link").symlink_to(elsewhere / "moved")
+    for place in ("moved", f"copy of {name}", "link"):
+        assert faults.start(["trainer.max_epochs=9"], elsewhere / place) == 0
+        assert metrics(elsewhere / place)["epoch"] == 9
+        assert len(curve(elsewhere / place)) == 9
+
+
+def test_a_run_can_be_taken_up_from_another_working_directory(train, elsewhere, monkeypatch):
+    assert train("hydra.run.dir=run", "trainer.max_epochs=5") == 0
+    (elsewhere / "deep/er").mkdir(parents=True)
+    monkeypatch.chdir(elsewhere / "deep/er")
+    assert train("hydra.run.dir=../../run", "trainer.max_epochs=9") == 0
+    assert metrics(elsewhere / "run")["epoch"] == 9
+
+
+def test_a_directory_that_cannot_be_written_is_told(elsewhere, run, train, capfd, monkeypatch):
+    directory = run("trainer.max_epochs=5")
+    before = snapshot(directory)
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    assert train("hydra.run.dir=run", "trainer.max_epochs=9") == 1
+    assert "run cannot be written." in capfd.readouterr().err
+    assert train("hydra.run.dir=run", "trainer.max_epochs=5") == 0
+    assert snapshot(directory) == before
+
+
+def test_saving_takes_no_more_than_its_share(run, monkeypatch):
+    """However often one asks for it: the next comes only after 25 times what the last one took."""
+    save, took = checkpoints.WholeCheckpointIO.save_checkpoint, []
+
+    def slow(self, content, path, storage_options=None):
+        time.sleep(0.02)
+        took.append(time.monotonic())
+        save(self, content, path)
+
+    monkeypatch.setattr(checkpoints.WholeCheckpointIO, "save_checkpoint", slow)
+    directory = run("checkpoint.every_n_seconds=0", "trainer.max_epochs=1500", "trainer.check_val_every_n_epoch=9999")
+    assert len(took) >= 3
+    assert all(later - earlier > 0.5 for earlier, later in itertools.pairwise(took[:-1]))
+    assert json.loads((directory / "metrics.json").read_text())["seconds"] > 0
