@@ -1,14 +1,19 @@
-"""A campaign of faults, against runs that must come out as if nothing had happened: ``python -m tests.faults``.
+"""A campaign of faults, against runs that must come out as if nothing had happened.
+
+``python -m tests.faults [KILLS] [WRONG_INPUTS]``
 
 Prints how many of each kind were survived. Each start is a real process, forked from this one so that it need not
 import torch anew.
 """
 
+import json
+import math
 import os
 import random
 import runpy
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +21,15 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import jsonschema
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from lightning.pytorch import Trainer  # noqa: F401
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from experiment import run as _run  # noqa: F401
+from experiment import schema
 from experiment.command import quoted
 from tests.conftest import ROOT, checkpoint, metrics
 
@@ -82,8 +92,6 @@ def result(directory: Path) -> dict[str, Any]:
 
 def steps(directory: Path) -> list[int]:
     """The step that each start that trained went on from."""
-    import json
-
     return [each["step"] for each in json.loads((directory / "provenance.json").read_text())["starts"]]
 
 
@@ -109,12 +117,68 @@ def survive(name: str, kills: int, where: Path, seed: int = 0) -> list[int]:
     return went_on
 
 
-if __name__ == "__main__":
-    import tempfile
+def wrong_overrides() -> st.SearchStrategy[str]:
+    """Overrides of one key of the schema each, with a value that its type or its range does not allow."""
+    values = st.one_of(
+        st.integers(-(10**30), 10**30),
+        st.floats(allow_nan=True, allow_infinity=True),
+        st.sampled_from(
+            ["fast", "[]", "[x]", "[1,2]", "[0,0,1]", "[nan,1,1]", "{a:1}", "null", "true", "''", "'7'", "ü"]
+        ),
+        st.lists(st.integers(-5, 5), max_size=4).map(lambda each: str(each).replace(" ", "")),
+    )
+    groups = {
+        "data": schema.Line,
+        "model": schema.PointsModel,
+        "checkpoint": schema.Saving,
+        "trainer": schema.RunTrainer,
+    }
+    fields = {
+        f"{group}.{key}": field for group, model in groups.items() for key, field in schema._fields(model).items()
+    }
+    fields |= {
+        "seed": schema._fields(schema.Configuration)["seed"],
+        "optimizer.lr": schema._fields(schema.Optimizer)["lr"],
+    }
+    checked = {key: jsonschema.Draft202012Validator(field) for key, field in fields.items() if not key.endswith("_")}
 
-    total = int(sys.argv[1]) if len(sys.argv) > 1 else 201
+    def is_wrong(pair: tuple[str, Any]) -> bool:
+        key, value = pair
+        plain = OverridesParser.create().parse_override(f"x={value}").value()
+        strict = isinstance(plain, float) and checked[key].is_type(plain, "integer")  # 3.0 is an integer for JSON alone
+        return not checked[key].is_valid(plain) or not math.isfinite(plain if isinstance(plain, float) else 0) or strict
+
+    return st.tuples(st.sampled_from(sorted(checked)), values).filter(is_wrong).map(lambda pair: f"{pair[0]}={pair[1]}")
+
+
+def tell(override: str, where: Path) -> None:
+    """See that a wrong override is told in one message that names it, without a traceback, and leaves nothing."""
+    where.mkdir(exist_ok=True)
+    assert start([override], where / "run") == 1, override
+    told = Path(where, "run.out").read_text()
+    assert override.partition("=")[0] in told, (override, told)
+    assert "Traceback" not in told, (override, told)
+    assert not Path(where, "run").exists(), override
+    Path(where, "run.out").unlink()
+
+
+if __name__ == "__main__":
+    kills, wrong = (int(number) for number in (*sys.argv[1:], *("200", "500")[len(sys.argv) - 1 :]))
     with tempfile.TemporaryDirectory() as folder:
         for name in RUNS:
-            went_on = survive(name, total // len(RUNS), Path(folder, name.replace(" ", "_")))
-            resumed = [step for step in went_on if step]
-            print(f"{name}: {total // len(RUNS)} kills; of {len(went_on)} starts {len(resumed)} went on above step 0")
+            went_on = survive(name, kills // len(RUNS), Path(folder, name.replace(" ", "_")))
+            resumed = sum(step > 0 for step in went_on)
+            print(
+                f"{name}: {kills // len(RUNS)} kills; of {len(went_on)} starts {resumed} went on above step 0",
+                flush=True,
+            )
+        tried = set()
+
+        @settings(max_examples=wrong, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+        @given(wrong_overrides())
+        def each(override: str) -> None:
+            tell(override, Path(folder, "wrong"))
+            tried.add(override)
+
+        each()
+        print(f"wrong input: {len(tried)} overrides, each told in one message, none with a traceback or a directory")

@@ -49,11 +49,14 @@ def test_a_command_works(process, command):
 
 
 def test_the_run_that_is_started_again_goes_on(process):
-    first, longer = (each for each in COMMANDS if "outputs/first" in each)
+    first, longer, again = (each for each in COMMANDS if "outputs/first" in each)
     assert process(first).returncode == 0
     assert metrics(Path("outputs/first"))["step"] == 1000
     assert process(longer).returncode == 0
     assert metrics(Path("outputs/first"))["step"] == 1500
+    done = subprocess.run([sys.executable, *shlex.split(again)[1:]], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("bit-identical: every curve, every weight, every score.\n")
 
 
 def test_the_error_shown_is_the_error(process):

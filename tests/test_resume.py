@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
 
 from experiment import checkpoints
 from experiment.checkpoints import load, newest
@@ -245,6 +246,12 @@ def test_what_is_carried_over_keeps_its_time(run):
     before = times(directory)
     run("trainer.max_epochs=30")
     assert times(directory)[:20] == before
+
+
+@settings(max_examples=25, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@given(override=faults.wrong_overrides())
+def test_wrong_input_made_from_the_schema_is_told(elsewhere, override):
+    faults.tell(override, elsewhere / "wrong")
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts a file system")

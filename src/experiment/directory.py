@@ -87,8 +87,14 @@ class RunDirectory:
     def configuration(self) -> DictConfig | None:
         """The configuration that the directory is the run of."""
         path = self.path / ".hydra" / "config.yaml"
-        config = OmegaConf.load(path) if path.exists() else None
-        assert config is None or isinstance(config, DictConfig)
+        if not path.exists():
+            return None
+        try:
+            config = OmegaConf.load(path)
+        except Exception as error:  # whatever a stranger's file makes the parser raise
+            raise ConfigurationError(f"{path} is no configuration: {str(error).splitlines()[0]}") from None
+        if not isinstance(config, DictConfig):
+            raise ConfigurationError(f"{path} is no configuration.")
         return config
 
     @property

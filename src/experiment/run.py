@@ -89,9 +89,13 @@ def run(config: DictConfig) -> dict[str, Any]:
         ConfigurationError: it cannot be run, or not in this directory; nothing is changed then.
     """
     hydra = cast(DictConfig, HydraConfig.get())
-    directory = RunDirectory(Path(hydra.runtime.output_dir))
     schema.check(config)
     targets.importable_from(hydra)
+    return run_in(RunDirectory(Path(hydra.runtime.output_dir)), config, hydra)
+
+
+def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> dict[str, Any]:
+    """Run a configuration that is checked in a directory, as ``run`` does; ``hydra`` is recorded with it."""
     if is_trial(config):
         return _trial(config, directory.path)
     with directory.claimed(config, hydra) as claim:

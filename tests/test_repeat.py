@@ -1,0 +1,99 @@
+"""The run again, as a command."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+from experiment import repeat
+from tests.conftest import ROOT, metrics, snapshot
+from tests.test_run import curve
+
+
+@pytest.fixture
+def again(monkeypatch, capfd):
+    """``python -m experiment.repeat run again``, in this process: what it printed, and what it exited with."""
+
+    def start() -> tuple[str, object]:
+        monkeypatch.setattr(sys, "argv", ["repeat", "run", "again"])
+        capfd.readouterr()
+        try:
+            repeat.main()
+        except SystemExit as stop:
+            return capfd.readouterr().out, stop.code
+        return capfd.readouterr().out, 0
+
+    return start
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["trainer.max_epochs=40", "data.batch_size=30", "data.noise=0.1", "optimizer=adam"],
+        ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits", "trainer.max_epochs=2"],
+        ["optimizer.lr=1e37", "trainer.max_epochs=9"],
+    ],
+)
+def test_a_run_again_is_bit_identical(run, again, overrides):
+    directory = run(*overrides)
+    before = snapshot(directory)
+    out, status = again()
+    assert status == 0
+    assert out.endswith("The two runs are bit-identical: every curve, every weight, every score.\n")
+    assert curve(Path("again"))[0] == curve(directory)[0]
+    assert metrics(Path("again")) | {"seconds": 0} == metrics(directory) | {"seconds": 0}
+    assert snapshot(directory) == before
+
+
+def test_what_differs_is_told(run, again):
+    directory = run("trainer.max_epochs=5")
+    content = metrics(directory)
+    (directory / "metrics.json").write_text(json.dumps(content | {"val/loss": 0.5}))
+    provenance = json.loads((directory / "provenance.json").read_text())
+    (directory / "provenance.json").write_text(json.dumps(provenance | {"threads": 77, "python": "2.7"}))
+    out, status = again()
+    assert f"val/loss: 0.5 there, {content['val/loss']} here" in status
+    assert "curve" not in status
+    assert "threads: 77 there" in out
+    assert "python: 2.7 there" in out
+
+
+def test_another_seed_is_another_run(run, again):
+    directory = run("trainer.max_epochs=5", "seed=1")
+    config = OmegaConf.load(directory / ".hydra/config.yaml")
+    config.seed = 2
+    OmegaConf.save(config, directory / ".hydra/config.yaml")
+    _, status = again()
+    assert "curve of train/loss" in status
+    assert "net.fc1.weight of last.ckpt" in status
+
+
+@pytest.mark.parametrize(
+    "text", ["{model: {_target_: os.system, command: touch ran}}", "!!python/name:os.system", "[1"]
+)
+def test_a_strangers_run_runs_nothing_else(run, again, text):
+    directory = run("trainer.max_epochs=5")
+    (directory / ".hydra/config.yaml").write_text(text)
+    _, status = again()
+    assert isinstance(status, str)
+    assert not Path("ran").exists()
+    assert not Path("again").exists()
+
+
+def test_a_hostile_target_in_a_whole_configuration_is_refused(run, again):
+    directory = run("trainer.max_epochs=5")
+    config = OmegaConf.load(directory / ".hydra/config.yaml")
+    config.callbacks.x = {"_target_": "os.system", "command": "touch ran"}
+    OmegaConf.save(config, directory / ".hydra/config.yaml")
+    _, status = again()
+    assert "callbacks.x._target_=os.system: must be a class, a kind of Callback" in status
+    assert not Path("ran").exists()
+    assert not Path("again").exists()
+
+
+def test_what_is_no_complete_run_is_told(again):
+    Path("run").mkdir()
+    _, status = again()
+    assert status == "run holds no complete run."
