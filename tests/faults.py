@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,9 @@ def start(
         except SystemExit as stop:
             status = stop.code if isinstance(stop.code, int) else 1
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                with suppress(OSError):  # of a full disk
+                    stream.flush()
             os._exit(status)
     if kill_after is not None:
         until = time.monotonic() + kill_after

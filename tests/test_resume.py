@@ -29,7 +29,7 @@ from tests.test_tensorboard import eventually, server
 
 @pytest.mark.parametrize("name", faults.RUNS)
 def test_a_killed_run_comes_out_bit_for_bit_and_went_on_where_it_was(elsewhere, name):
-    went_on = faults.survive(name, 6, elsewhere / "kills")
+    went_on = faults.survive(name, 3, elsewhere / "kills")
     assert any(went_on)
 
 
@@ -132,7 +132,7 @@ def test_a_flipped_bit_is_seen_or_does_no_harm(saved):
     whole, draw = saved.read_bytes(), random.Random(0)
     expected = load(saved)
     seen = 0
-    for _ in range(1500):
+    for _ in range(400):
         flipped = bytearray(whole)
         flipped[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
         saved.write_bytes(flipped)
@@ -143,7 +143,7 @@ def test_a_flipped_bit_is_seen_or_does_no_harm(saved):
         seen += content is None
         if content is not None:
             assert repr(content) == repr(expected)
-    assert seen > 500
+    assert seen > 100
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_newest_whole_one(run, capfd):
@@ -248,14 +248,14 @@ def test_what_is_carried_over_keeps_its_time(run):
     assert times(directory)[:20] == before
 
 
-@settings(max_examples=25, database=None, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, database=None, deadline=None, suppress_health_check=list(HealthCheck))
 @given(override=faults.wrong_overrides())
 def test_wrong_input_made_from_the_schema_is_told(elsewhere, override):
     faults.tell(override, elsewhere / "wrong")
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts a file system")
-@pytest.mark.parametrize("kilobytes", [48, 100, 150])
+@pytest.mark.parametrize("kilobytes", [100])
 def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(elsewhere, kilobytes):
     (elsewhere / "small").mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", "small"], check=True)
@@ -273,7 +273,7 @@ def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(elsewhere, kilobytes):
         subprocess.run(["umount", "small"], check=True)
 
 
-@pytest.mark.parametrize("name", ["a b", "[x]", "k=v", "a,b", "it's", 'say "x"', "λ-ü-線", "a%2F", "back\\slash"])
+@pytest.mark.parametrize("name", ["a b, [x]", "k=it's", "λ-ü-線", "back\\slash"])
 def test_odd_directories_work_moved_and_copied_too(elsewhere, name):
     assert faults.start(["trainer.max_epochs=5"], elsewhere / name) == 0
     shutil.copytree(elsewhere / name, elsewhere / f"copy of {name}")

@@ -91,11 +91,14 @@ class Checkpoints(Checkpoint):
         self.between_epochs = False
         self.due_at = 0.0
 
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """See where the run stands, which may be at its end already."""
+        self.epoch, self.step = checkpoint["epoch"], checkpoint["global_step"]
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Defer interrupts to where the state is whole; Lightning has put handlers of its own in place by now."""
         self.interrupts.install()
         self.interrupts.deferred = True
-        self.epoch, self.step = trainer.current_epoch, trainer.global_step
         self.began = time.monotonic() - self.seconds_trained
         self.due_at = time.monotonic() + self.seconds if self.last.exists() else 0
 
