@@ -46,7 +46,7 @@ def run(train: Callable[..., int]) -> Callable[..., Path]:
     """One run that succeeds, in the directory ``name``."""
 
     def start(*overrides: str, name: str = "run") -> Path:
-        assert train(f"hydra.run.dir={name}", *overrides) == 0
+        assert train(*overrides, f"hydra.run.dir={name}") == 0
         return Path(name)
 
     return start

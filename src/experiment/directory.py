@@ -46,14 +46,14 @@ def _free(key: str) -> bool:
 def _leaves(config: DictConfig) -> dict[str, Any]:
     """Return the value of each key that has none below it; one that only refers to another key is left to that one."""
 
-    def walk(node: Any, key: str) -> Iterator[tuple[str, Any]]:
+    def walk(node: Any, value: Any, key: str) -> Iterator[tuple[str, Any]]:
         if isinstance(node, dict):
             for name, child in node.items():
-                yield from walk(child, f"{key}.{name}" if key else str(name))
+                yield from walk(child, value[name], f"{key}.{name}" if key else str(name))
         elif not (isinstance(node, str) and REFERENCE.fullmatch(node)):
-            yield key, OmegaConf.select(config, key)
+            yield key, value
 
-    return dict(walk(OmegaConf.to_container(config, resolve=False), ""))
+    return dict(walk(*(OmegaConf.to_container(config, resolve=each) for each in (False, True)), ""))
 
 
 def is_trial(config: DictConfig) -> bool:
