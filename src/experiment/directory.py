@@ -53,7 +53,7 @@ def _leaves(config: DictConfig) -> dict[str, Any]:
         elif not (isinstance(node, str) and REFERENCE.fullmatch(node)):
             yield key, value
 
-    return dict(walk(*(OmegaConf.to_container(config, resolve=each) for each in (False, True)), ""))
+    return dict(walk(OmegaConf.to_container(config), OmegaConf.to_container(config, resolve=True), ""))
 
 
 def is_trial(config: DictConfig) -> bool:
