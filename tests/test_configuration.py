@@ -125,7 +125,7 @@ def test_a_wrong_value_is_one_clear_message_and_leaves_nothing(train, capfd, els
 
 @pytest.mark.parametrize("override", [each for each in WRONG if "=" in each and not each.startswith("hydra.")])
 def test_a_wrong_value_at_the_end_of_a_sweep_starts_nothing(train, capfd, elsewhere, override):
-    if override in ("trainer.accelerator=gpu", "data.line=[1"):
+    if override in ("trainer.accelerator=gpu", "data.line=[1", "seed=1,2"):
         pytest.skip("tested above")
     assert train("-m", "seed=0,1" if "seed" not in override else "data.num_points=5,6", override) == 1
     output = capfd.readouterr()

@@ -88,7 +88,7 @@ class Checkpoints(Checkpoint):
         self.lowest = math.inf
         self.better = False  # best.ckpt is to be replaced by the state that comes next
         self.written = False  # next.ckpt is to become last.ckpt
-        self.between_epochs = False
+        self.between_epochs = self.leaving = False
         self.due_at = 0.0
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
@@ -109,7 +109,6 @@ class Checkpoints(Checkpoint):
             self._write(trainer)
             self.between_epochs = False
             self._put()
-        self.interrupts.check()
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Say of a state between epochs that the next one is not begun: Lightning has counted it as ready by now."""
@@ -124,7 +123,8 @@ class Checkpoints(Checkpoint):
         elif self.better:  # of a validation within an epoch: the weights are what counts
             trainer.save_checkpoint(self.best)
             self.better = False
-        self.interrupts.check()
+        if self.interrupts.received is not None and not _resumable(trainer):
+            self.interrupts.check()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -161,6 +161,7 @@ class Checkpoints(Checkpoint):
     def _write(self, trainer: Trainer) -> None:
         began = time.monotonic()
         self.written = True
+        self.leaving = self.interrupts.received is not None  # one that comes from here on waits for the next state
         self.seconds_trained = began - self.began
         trainer.save_checkpoint(self.next)
         self.epoch, self.step = trainer.current_epoch, trainer.global_step
@@ -178,6 +179,8 @@ class Checkpoints(Checkpoint):
         _rename(self.next, self.last)
         if self.better:
             self._copy_to_best()
+        if self.leaving:
+            self.interrupts.check()
 
     def _copy_to_best(self) -> None:
         beside = self.best.with_suffix(".partial")
