@@ -73,7 +73,7 @@ def test_successive_checkpoints_differ_and_no_step_is_computed_again(elsewhere, 
 def test_a_signal_saves_and_tells_how_to_go_on(elsewhere, number, status, batches):
     """Within an epoch of mini-batches too: one takes much longer than the signal waits."""
     directory = elsewhere / "a run"
-    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 3.0, number) == status
+    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 4.0, number) == status
     content = metrics(directory)
     assert content["status"] == "interrupted"
     assert 0 < content["step"] == checkpoint(directory)["global_step"]
@@ -84,7 +84,7 @@ def test_a_signal_saves_and_tells_how_to_go_on(elsewhere, number, status, batche
     assert "train.py trainer.max_epochs=100000 " in told
     assert f"\"hydra.run.dir='{directory}'\"" in told
     assert "Traceback" not in told
-    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 3.0, number) == status
+    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 4.0, number) == status
     assert metrics(directory)["step"] > content["step"]
     assert faults.steps(directory) == [0, content["step"]]
 
