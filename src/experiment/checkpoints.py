@@ -39,7 +39,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 del checkpoint[key]
         with beside.open("wb") as file:
             torch.save(checkpoint, file)
-            _sync(file.fileno())
+            os.fsync(file.fileno())
         _rename(beside, path)
 
 
@@ -51,16 +51,12 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float | bool | torch.Tensor)
 
 
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
 def _rename(beside: Path, path: Path) -> None:
     """Put a file into its place, and bring the change of the directory to disk."""
     beside.replace(path)
     directory = os.open(path.parent, os.O_RDONLY)
     try:
-        _sync(directory)
+        os.fsync(directory)
     finally:
         os.close(directory)
 
@@ -186,7 +182,7 @@ class Checkpoints(Checkpoint):
         beside = self.best.with_suffix(".partial")
         shutil.copyfile(self.last, beside)
         with beside.open("rb") as file:
-            _sync(file.fileno())
+            os.fsync(file.fileno())
         _rename(beside, self.best)
         self.better = False
 
