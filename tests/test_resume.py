@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 
 from experiment import checkpoints
 from experiment.checkpoints import load, newest
+from experiment.logger import scalars
 from experiment.randomness import Randomness
 from experiment.schema import ConfigurationError
 from tests import faults
@@ -90,11 +91,59 @@ def test_a_signal_saves_and_tells_how_to_go_on(elsewhere, number, status, batche
 
 
 def test_an_interrupted_run_can_be_gone_on_with_further(elsewhere):
-    short, longer = (["data.batch_size=5", "data.num_points=3000", f"trainer.max_epochs={n}"] for n in (6, 8))
+    short, longer = (["data.batch_size=5", "data.num_points=1000", f"trainer.max_epochs={n}"] for n in (6, 8))
     assert faults.start(short, elsewhere / "run", 1.5, signal.SIGTERM) in (143, 0)
     assert faults.start(longer, elsewhere / "run") == 0
     assert faults.start(longer, elsewhere / "straight") == 0
     assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
+
+
+@pytest.mark.parametrize("module", ["OneCycle", "Fading"])
+def test_a_schedule_up_to_the_end_goes_on_but_is_not_extended(elsewhere, run, train, capfd, module):
+    arguments = ["--config-dir", str(faults.ROOT / "tests/stranger"), "experiment=stranger"]
+    arguments += [f"model._target_=stranger.{module}"]
+    directory = run(*arguments, "trainer.max_epochs=4")
+    before = snapshot(directory)
+    for epochs in (8, 9):
+        assert train(*arguments, f"trainer.max_epochs={epochs}", "hydra.run.dir=run") == 1
+    error = capfd.readouterr().err
+    assert "schedule depends on its end" in error
+    assert "trainer.max_epochs: 4 there, 9 here" in error
+    assert "Traceback" not in error
+    assert snapshot(directory) == before
+    assert faults.start([*arguments, "trainer.max_epochs=150"], elsewhere / "straight") == 0
+    while faults.start([*arguments, "trainer.max_epochs=150"], elsewhere / "killed", 1.2) == -signal.SIGKILL:
+        pass
+    assert any(faults.steps(elsewhere / "killed"))
+    assert faults.result(elsewhere / "killed") == faults.result(elsewhere / "straight")
+
+
+def test_the_best_of_a_longer_run_is_not_the_end_of_a_shorter_one(run):
+    """The end is scored whether or not training would: where it is the best, a longer run still has its own best."""
+    common = ["data.num_points=20", "data.noise=0.2", "optimizer=adam", "optimizer.lr=0.05", "seed=1"]
+    every_epoch = run(*common, "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=1", name="every epoch")
+    losses = dict(scalars(every_epoch)["val/loss"])
+    end = min(losses, key=losses.__getitem__) + 1  # it overfits from there on
+    assert end % 25
+    assert losses[24] < losses[49]
+    common.append("trainer.check_val_every_n_epoch=25")
+    straight = run(*common, "trainer.max_epochs=60", name="straight")
+    directory = run(*common, f"trainer.max_epochs={end}")
+    assert checkpoint(directory, "best")["global_step"] == end
+    run(*common, "trainer.max_epochs=60")
+    assert faults.result(directory) == faults.result(straight)
+
+
+def test_a_best_state_amid_batches_is_not_gone_on_from(run, train, capfd):
+    arguments = ["data.batch_size=20", "data.num_points=2000", "trainer.val_check_interval=30"]
+    arguments += ["trainer.check_val_every_n_epoch=1"]
+    directory = run(*arguments, "trainer.max_epochs=2")
+    (directory / "checkpoints/runner_up.ckpt").replace(directory / "checkpoints/best.ckpt")
+    assert checkpoint(directory, "best")["global_step"] == 190
+    for name in ("last", "previous"):
+        (directory / f"checkpoints/{name}.ckpt").unlink(missing_ok=True)
+    assert train(*arguments, "trainer.max_epochs=3", "hydra.run.dir=run") == 1
+    assert "best.ckpt is damaged" in capfd.readouterr().err
 
 
 def test_an_interrupted_sweep_starts_no_more_runs_and_is_taken_up(elsewhere, train):
@@ -219,6 +268,7 @@ def test_a_live_tensorboard_shows_each_step_once_before_and_after(elsewhere, fas
     directory.parent.mkdir()
     assert faults.start([*arguments, "trainer.max_epochs=4"], straight) == 0
     expected = curve(straight)
+    assert faults.start([*arguments, "trainer.max_epochs=3"], directory, 1.5) == -signal.SIGKILL
     with server("runs", fast) as ask:
 
         def points() -> list[tuple[int, float]]:
@@ -228,7 +278,6 @@ def test_a_live_tensorboard_shows_each_step_once_before_and_after(elsewhere, fas
                 return []
             return [(step, value) for _, step, value in found]
 
-        faults.start([*arguments, "trainer.max_epochs=3"], directory, 0.9)
         eventually(points, lambda found: len(found) > 0)
         assert faults.start([*arguments, "trainer.max_epochs=3"], directory) == 0
         assert eventually(points, lambda found: len(found) == 300) == expected[:300]

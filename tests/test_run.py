@@ -174,7 +174,8 @@ def test_starts_without_a_directory_never_share_one(train):
 
 def test_a_trial_leaves_nothing(train, run):
     assert train("trainer.fast_dev_run=true", "hydra.run.dir=trial") == 0
-    assert not Path("trial").exists()
+    assert train("trainer.fast_dev_run=true") == 0
+    assert not list(Path().iterdir())
     directory = run(SHORT)
     before = snapshot(directory)
     assert train("trainer.fast_dev_run=3", "hydra.run.dir=run") == 0

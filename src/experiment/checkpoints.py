@@ -17,6 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
+from experiment.horizon import HorizonTrainer
 from experiment.interrupts import Interrupts
 from experiment.schema import ConfigurationError
 
@@ -26,7 +27,7 @@ SHARE = 0.04  # of the time of a run that saving may take, at most
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all: beside, synced to disk, then renamed into its place."""
+    """Writes a checkpoint whole or not at all: beside, then renamed into its place."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         """Replace the file at ``path``."""
@@ -37,10 +38,8 @@ class WholeCheckpointIO(TorchCheckpointIO):
             # What a module was given may be objects, with which the checkpoint would load no more as plain data.
             if not _is_plain(checkpoint.get(key, {})):
                 del checkpoint[key]
-        with beside.open("wb") as file:
-            torch.save(checkpoint, file)
-            os.fsync(file.fileno())
-        _rename(beside, path)
+        torch.save(checkpoint, beside)
+        beside.replace(path)
 
 
 def _is_plain(value: Any) -> bool:
@@ -51,21 +50,32 @@ def _is_plain(value: Any) -> bool:
     return value is None or isinstance(value, str | int | float | bool | torch.Tensor)
 
 
-def _rename(beside: Path, path: Path) -> None:
-    """Put a file into its place, and bring the change of the directory to disk."""
-    beside.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY)
+def _put(file: Path, place: Path) -> None:
+    """Bring a file to disk, then put it into its place."""
+    with file.open("rb") as written:
+        os.fsync(written.fileno())
+    file.replace(place)
+    directory = os.open(place.parent, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:
         os.close(directory)
 
 
+def _link(file: Path, name: Path) -> None:
+    """Give a file another name too."""
+    beside = name.with_suffix(".partial")
+    beside.unlink(missing_ok=True)
+    beside.hardlink_to(file)
+    beside.replace(name)
+
+
 class Checkpoints(Checkpoint):
     """Keeps ``last.ckpt``, in case that is damaged the one before it, and ``best.ckpt``, of the lowest ``val/loss``.
 
     A state is saved where it can be taken up exactly: between epochs, and within one where the loaders of the training
-    data have a state of their own. It comes into its place only after what was logged with it is on disk.
+    data have a state of their own. It comes into its place only after what was logged with it is on disk. A state that
+    is the best so far waits for the next ``last.ckpt``: a run that goes on from an earlier one finds it again.
 
     Args:
         directory: of the files.
@@ -76,13 +86,14 @@ class Checkpoints(Checkpoint):
 
     def __init__(self, directory: Path, seconds: float, interrupts: Interrupts, sync: Callable[[], None]) -> None:
         self.last, self.previous, self.best = (directory / f"{name}.ckpt" for name in ("last", "previous", "best"))
-        self.next = directory / "next.ckpt"
+        self.next, self.better = (directory / f"{name}.ckpt" for name in ("next", "better"))  # to be last and best
+        self.runner_up = directory / "runner_up.ckpt"  # the best but for the end, which is none of a longer run
         self.seconds, self.interrupts, self.sync = seconds, interrupts, sync
         self.seconds_trained = self.began = 0.0  # up to the newest state, by all starts; when this start began
         self.epoch = self.step = 0  # of last.ckpt
         self.validated = -1  # the step that was validated last
         self.lowest = math.inf
-        self.better = False  # best.ckpt is to be replaced by the state that comes next
+        self.is_best = False  # the state that comes next
         self.written = False  # next.ckpt is to become last.ckpt
         self.between_epochs = self.leaving = False
         self.due_at = 0.0
@@ -97,28 +108,33 @@ class Checkpoints(Checkpoint):
         self.interrupts.deferred = True
         self.began = time.monotonic() - self.seconds_trained
         self.due_at = time.monotonic() + self.seconds if self.last.exists() else 0
+        self.better.unlink(missing_ok=True)  # of a start that was killed
+        if self.runner_up.exists():
+            self.runner_up.replace(self.best)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Save between epochs, with all of the epoch before it logged."""
-        if self._due or self.better:
-            self.between_epochs = True
+        self.between_epochs = True
+        if self.is_best:
+            self._keep(trainer)
+        if self._due:
             self._write(trainer)
-            self.between_epochs = False
             self._put()
+        self.between_epochs = False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Say of a state between epochs that the next one is not begun: Lightning has counted it as ready by now."""
+        checkpoint["horizon_matters"] = isinstance(trainer, HorizonTrainer) and trainer.horizon_matters
         if self.between_epochs:
             for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
                 counts["ready"] = counts["completed"]
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Put what was saved after the batch before, now logged, into its place."""
+        if self.is_best:  # by a validation within an epoch
+            self._keep(trainer)
         if self.written:
             self._put()
-        elif self.better:  # of a validation within an epoch: the weights are what counts
-            trainer.save_checkpoint(self.best)
-            self.better = False
         if self.interrupts.received is not None and not _resumable(trainer):
             self.interrupts.check()
 
@@ -135,7 +151,7 @@ class Checkpoints(Checkpoint):
             return
         self.validated = trainer.global_step
         loss = float(trainer.callback_metrics.get("val/loss", math.nan))
-        self.better = loss < self.lowest or not self.best.exists()
+        self.is_best = loss < self.lowest or not (self.best.exists() or self.better.exists())
         self.lowest = min(loss, self.lowest) if math.isfinite(loss) else self.lowest
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -145,14 +161,25 @@ class Checkpoints(Checkpoint):
             self._put()
         self.interrupts.deferred = False
 
-    def finish(self) -> None:
-        """After training: the last state is the best if the validation that came then says so, or none ever came."""
-        if self.last.exists() and (self.better or not self.best.exists()):
-            self._copy_to_best()
+    def finish(self, scheduled: bool) -> None:
+        """After training: the last state is the best if the last validation says so, or if there never was one.
+
+        Args:
+            scheduled: that validation was one of training's, which a longer run has too.
+        """
+        if self.last.exists() and (self.is_best or not self.best.exists()):
+            if self.best.exists() and not scheduled:
+                _link(self.best, self.runner_up)
+            shutil.copyfile(self.last, self.better)
+            _put(self.better, self.best)
 
     @property
     def _due(self) -> bool:
         return time.monotonic() >= self.due_at or self.interrupts.received is not None
+
+    def _keep(self, trainer: Trainer) -> None:
+        self.is_best = False
+        trainer.save_checkpoint(self.better)
 
     def _write(self, trainer: Trainer) -> None:
         began = time.monotonic()
@@ -167,33 +194,26 @@ class Checkpoints(Checkpoint):
     def _put(self) -> None:
         self.written = False
         self.sync()
+        if self.better.exists():  # first: what last.ckpt knows to be surpassed must be there
+            _put(self.better, self.best)
         if self.last.exists():
-            beside = self.previous.with_suffix(".partial")
-            beside.unlink(missing_ok=True)
-            beside.hardlink_to(self.last)
-            beside.replace(self.previous)
-        _rename(self.next, self.last)
-        if self.better:
-            self._copy_to_best()
+            _link(self.last, self.previous)
+        _put(self.next, self.last)
         if self.leaving:
             self.interrupts.check()
 
-    def _copy_to_best(self) -> None:
-        beside = self.best.with_suffix(".partial")
-        shutil.copyfile(self.last, beside)
-        with beside.open("rb") as file:
-            os.fsync(file.fileno())
-        _rename(beside, self.best)
-        self.better = False
-
     def state_dict(self) -> dict[str, Any]:
         """Return what a run that goes on must know."""
-        return {"lowest": self.lowest, "validated": self.validated, "seconds": self.seconds_trained}
+        return {
+            **{"lowest": self.lowest, "validated": self.validated, "is_best": self.is_best},
+            "seconds": self.seconds_trained,
+        }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what ``state_dict`` returned."""
-        self.lowest, self.validated = state_dict["lowest"], state_dict["validated"]
-        self.seconds_trained = state_dict["seconds"]
+        self.lowest, self.validated, self.is_best, self.seconds_trained = (
+            state_dict[key] for key in ("lowest", "validated", "is_best", "seconds")
+        )
 
 
 def _resumable(trainer: Trainer) -> bool:
@@ -210,13 +230,19 @@ def newest(directory: Path) -> tuple[Path | None, dict[str, Any]]:
     """
     found = [path for name in ("last", "previous", "best") if (path := directory / f"{name}.ckpt").exists()]
     for path in found:
-        if (content := load(path)) is not None:
+        if (content := load(path)) is not None and _can_be_taken_up(content):
             if path != found[0]:
                 log.info(f"{found[0]} is damaged: going on from {path.name}, step {content['global_step']}.")
             return path, content
     if found:
         raise ConfigurationError(f"{found[0]} is damaged, and there is no other checkpoint to go on from.")
     return None, {}
+
+
+def _can_be_taken_up(checkpoint: dict[str, Any]) -> bool:
+    """Whether no batch was begun and not processed, as one is in a state saved after a validation amid batches."""
+    batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+    return bool(batches["ready"] == batches["processed"])
 
 
 def load(path: Path) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import InstantiationException, SearchPathException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from experiment import schema
 from experiment.directory import RunDirectory, is_trial
@@ -48,6 +49,9 @@ class Check(Callback):
         """Raise ``Stop`` from the error, if there is one."""
         try:
             check([(config, Path(config.hydra.run.dir))])
+            if is_trial(config):  # it leaves nothing: Hydra gets an empty directory that the trial removes
+                with read_write(config):
+                    config.hydra.run.dir = tempfile.mkdtemp()
             make(Path(config.hydra.run.dir), "hydra.run.dir")
         except Exception as error:
             raise Stop from error

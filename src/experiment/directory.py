@@ -155,6 +155,12 @@ class RunDirectory:
             line = f"{HORIZON}={epochs}: {reached} epochs are trained already"
             raise ConfigurationError.listing([line], f"{self.path} holds a longer run:")
 
+    def _see_same_horizon(self, config: DictConfig) -> None:
+        old = self.configuration
+        if old is not None and old.trainer.max_epochs != config.trainer.max_epochs:
+            line = f"{HORIZON}: {old.trainer.max_epochs} there, {config.trainer.max_epochs} here"
+            raise ConfigurationError.listing([line], f"{self.path} holds a run whose schedule depends on its end:")
+
     def check(self, config: DictConfig) -> None:
         """Raise a ``ConfigurationError`` where ``claimed`` would, as things stand now; nothing is written."""
         if self.result(config) is not None:
@@ -192,6 +198,8 @@ class RunDirectory:
 
             path, content = newest(self.checkpoints)
             self._see_reached(content.get("epoch", 0), config.trainer.max_epochs)
+            if content.get("horizon_matters"):
+                self._see_same_horizon(config)
             self._record(config, hydra)
             yield Claim(None, path, content.get("global_step", 0))
         finally:

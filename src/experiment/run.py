@@ -27,6 +27,7 @@ from experiment import pictures, schema, targets
 from experiment.checkpoints import Checkpoints, WholeCheckpointIO
 from experiment.directory import Claim, RunDirectory, is_trial
 from experiment.divergence import Divergence
+from experiment.horizon import HorizonTrainer
 from experiment.interrupts import Interrupted, Interrupts
 from experiment.logger import RunLogger
 from experiment.progress import TimedProgressBar
@@ -153,7 +154,7 @@ def _run(config: DictConfig, directory: RunDirectory, claim: Claim) -> dict[str,
         }
         metrics: dict[str, Any] = dict.fromkeys(SCORES) | {"engine": "lightning", "error": None}
         try:
-            trainer = Trainer(**arguments)
+            trainer = HorizonTrainer(**arguments)
             model, data = _model_and_data(config)
             directory.write("provenance.json", _provenance(directory.provenance, trainer, claim.step))
             trainer.fit(model, datamodule=data, ckpt_path=claim.checkpoint, weights_only=True)
@@ -182,10 +183,11 @@ def _scores(
 ) -> dict[str, Any]:
     """Return what was logged of the last weights: validated, where the end of training did not, and tested."""
     scores: dict[str, Any] = dict(trainer.callback_metrics)
-    if trainer.enable_validation and checkpoints.validated != trainer.global_step:
+    validated = checkpoints.validated == trainer.global_step
+    if trainer.enable_validation and not validated:
         trainer.validate(model, datamodule=data, verbose=False)
         scores |= trainer.callback_metrics
-    checkpoints.finish()
+    checkpoints.finish(scheduled=validated)
     if is_overridden("test_step", model) and _has_test_data(model, data):
         trainer.test(model, datamodule=data, verbose=False)
         scores |= trainer.callback_metrics

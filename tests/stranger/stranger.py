@@ -46,3 +46,25 @@ class Module(LightningModule):
     def configure_optimizers(self) -> dict[str, object]:
         optimizer = torch.optim.Adam(self.parameters(), lr=0.01)
         return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.StepLR(optimizer, 3, 0.8)}
+
+
+class OneCycle(Module):
+    """Learns at a rate that rises and falls over the whole of training."""
+
+    def configure_optimizers(self) -> dict[str, object]:
+        optimizer = torch.optim.Adam(self.parameters())
+        steps = int(self.trainer.estimated_stepping_batches)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+
+
+class Fading(Module):
+    """Learns at a rate that falls to nothing in the last epoch, and asks for that one only as it goes."""
+
+    def configure_optimizers(self) -> dict[str, object]:
+        optimizer = torch.optim.Adam(self.parameters())
+
+        def factor(epoch: int) -> float:
+            return 1 - epoch / (self.trainer.max_epochs or 1)
+
+        return {"optimizer": optimizer, "lr_scheduler": torch.optim.lr_scheduler.LambdaLR(optimizer, factor)}
