@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,20 +42,28 @@ Validator = jsonschema.validators.extend(
     type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int),
 )
 RUNS: dict[str, list[str]] = {
-    "full batch": ["trainer.max_epochs=600"],
+    "full batch": ["trainer.max_epochs=600", "checkpoint.every_n_seconds=0.1"],
     "mini-batches, Adam, noise": [
         *("data.batch_size=16", "data.num_points=800", "data.noise=0.1", "optimizer=adam", "trainer.max_epochs=12"),
-        "trainer.check_val_every_n_epoch=3",
+        *("trainer.check_val_every_n_epoch=3", "trainer.accumulate_grad_batches=3", "checkpoint.every_n_seconds=0.1"),
     ],
     "dropout and a schedule": ["--config-dir", str(ROOT / "tests/stranger"), "experiment=stranger"],
-    "digits": ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits", "trainer.max_epochs=20"],
+    "digits": ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits", "trainer.max_epochs=40"],
 }
 
 
 def start(
-    arguments: Sequence[str], directory: Path, kill_after: float | None = None, number: int = signal.SIGKILL
+    arguments: Sequence[str],
+    directory: Path,
+    kill_after: float | None = None,
+    number: int = signal.SIGKILL,
+    training: bool = False,
 ) -> int:
-    """Run ``python train.py`` in a process of its own, and kill it after some seconds; returns its exit status."""
+    """Run ``python train.py`` in a process of its own; returns its exit status.
+
+    It is killed after some seconds, of ``training`` if so, if it has not come to its end by then.
+    """
+    begun = len(steps(directory))
     child = os.fork()
     if child == 0:
         status = 1
@@ -79,6 +88,8 @@ def start(
             if os.waitpid(child, os.WNOHANG) != (0, 0):
                 return 0
             time.sleep(0.005)
+            if training and len(steps(directory)) == begun:
+                until = time.monotonic() + kill_after
         os.kill(child, number)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
@@ -100,29 +111,47 @@ def result(directory: Path) -> dict[str, Any]:
 
 def steps(directory: Path) -> list[int]:
     """The step that each start that trained went on from."""
-    return [each["step"] for each in json.loads((directory / "provenance.json").read_text())["starts"]]
+    record = directory / "provenance.json"
+    return [each["step"] for each in json.loads(record.read_text())["starts"]] if record.exists() else []
 
 
-def survive(name: str, kills: int, where: Path, seed: int = 0) -> list[int]:
-    """Kill a run as often as said before it ends, once and again; returns the steps that its starts went on from."""
+@dataclass
+class Survived:
+    """What came of killing a run: kills, those of them while it trained, and starts that went on from a checkpoint."""
+
+    kills: int = 0
+    while_training: int = 0
+    went_on: int = 0
+
+
+def survive(name: str, kills: int, where: Path, seed: int = 0) -> Survived:
+    """Kill a run as often as said before it ends, once and again: it always goes on from where it was saved."""
     where.mkdir(parents=True, exist_ok=True)
     arguments, draw = RUNS[name], random.Random(seed)
     expected = where / "expected"
     if not expected.exists():
         assert start(arguments, expected) == 0
-    began = time.monotonic()
-    assert start(arguments, where / f"timed{seed}") == 0
-    length = max(time.monotonic() - began, 0.5)
-    done, round_, went_on = 0, 0, []
-    while done < kills:
+    length = metrics(expected)["seconds"]
+    survived, round_ = Survived(), 0
+    while survived.kills < kills:
         directory = where / f"round{seed}.{round_}"
-        while done < kills and start(arguments, directory, draw.uniform(0.2, length)) == -signal.SIGKILL:
-            done += 1
-        assert start(arguments, directory) == 0
+        while True:
+            begun, last = steps(directory), directory / "checkpoints/last.ckpt"
+            saved = checkpoint(directory)["global_step"] if last.exists() else 0
+            training = draw.random() < 0.8
+            moment = draw.uniform(0, length / 2) if training else draw.uniform(0.2, 1.5)
+            status = start(arguments, directory, moment if survived.kills < kills else None, training=training)
+            if new := steps(directory)[len(begun) :]:
+                assert new == [saved], f"{name}: {directory} went on from {new}, and {saved} was saved"
+                survived.went_on += saved > 0
+            if status != -signal.SIGKILL:
+                break
+            survived.kills += 1
+            survived.while_training += bool(new)
+        assert status == 0
         assert result(directory) == result(expected), f"{name}: {directory} is not what it would have been"
-        went_on += steps(directory)
         round_ += 1
-    return went_on
+    return survived
 
 
 def wrong_overrides() -> st.SearchStrategy[str]:
@@ -174,10 +203,10 @@ if __name__ == "__main__":
     kills, wrong = (int(number) for number in (*sys.argv[1:], *("200", "500")[len(sys.argv) - 1 :]))
     with tempfile.TemporaryDirectory() as folder:
         for name in RUNS:
-            went_on = survive(name, kills // len(RUNS), Path(folder, name.replace(" ", "_")))
-            resumed = sum(step > 0 for step in went_on)
+            survived = survive(name, kills // len(RUNS), Path(folder, name.replace(" ", "_")))
             print(
-                f"{name}: {kills // len(RUNS)} kills; of {len(went_on)} starts {resumed} went on above step 0",
+                f"{name}: {survived.kills} kills, {survived.while_training} of them while it trained; "
+                f"{survived.went_on} starts went on from a checkpoint; all bit-identical",
                 flush=True,
             )
         tried = set()

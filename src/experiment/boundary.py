@@ -1,62 +1,155 @@
-"""The picture of points of the plane: what the network decides, and how its neurons do it."""
+"""The pictures of points of the plane: what the network decides, how its neurons do it, and how it came to that."""
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from experiment.classifier import PointsClassifier
-from experiment.datamodule import PointsDataModule
-from experiment.logger import RunLogger
+from experiment.datamodule import Batches, PointsDataModule
 from experiment.pictures import render
 
 # Blue and orange of Okabe and Ito's palette: told apart with any kind of colour vision.
 CLASSES = ("#0072B2", "#E69F00")
 PROBABILITY = LinearSegmentedColormap.from_list("probability", [CLASSES[0], "white", CLASSES[1]])
 VIEW = (-1.1, 1.1)
+SHADES = 121  # of the probability, along each axis
 SHOWN = 1000  # points that a picture shows at most
+KEPT = 64  # states of the network, spread over training; fewer of a large one
+KEPT_NUMBERS = 500_000  # of all these states together
 
 
 class DecisionBoundary(Callback):
-    """Draws ``decision_boundary.png`` when a run ends, in TensorBoard too; of other problems it draws nothing."""
+    """Shows what a network decides: in TensorBoard after 0, 10, 100, … steps and at the end, and in pictures.
+
+    Of other problems than points of the plane it shows nothing. It keeps the weights of every n-th step, n doubled
+    whenever they become too many: which ones does not depend on when training will end.
+    """
+
+    def __init__(self) -> None:
+        self.every, self.seen = 1, -1
+        self.steps: list[int] = []
+        self.weights: list[Tensor] = []
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """See the weights before a step."""
+        step = trainer.global_step
+        if not isinstance(pl_module, PointsClassifier) or step == self.seen:  # a step may be of several batches
+            return
+        self.seen = step
+        if step % self.every == 0:
+            self._keep(step, parameters_to_vector(pl_module.parameters()).detach().cpu())
+        if step == 0 or (step >= 10 and str(step).strip("0") == "1"):
+            self._log(trainer, pl_module)
+
+    def _keep(self, step: int, weights: Tensor) -> None:
+        self.steps.append(step)
+        self.weights.append(weights)
+        if len(self.steps) > max(4, min(KEPT, KEPT_NUMBERS // len(weights))):
+            self.every *= 2
+            kept = [index for index, each in enumerate(self.steps) if each % self.every == 0]
+            self.steps, self.weights = [self.steps[i] for i in kept], [self.weights[i] for i in kept]
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draw what the network decides with its last weights."""
+        """Log what the last weights decide."""
+        self._log(trainer, pl_module)
+
+    def _log(self, trainer: Trainer, module: LightningModule) -> None:
         data = getattr(trainer, "datamodule", None)
-        if not (isinstance(pl_module, PointsClassifier) and isinstance(data, PointsDataModule)):
+        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
+        if not (boards and trainer.is_global_zero and isinstance(module, PointsClassifier)):
             return
-        figure = decision_boundary(pl_module, data, f"step {trainer.global_step}")
-        image = render(figure, Path(trainer.default_root_dir, "decision_boundary.png"))
-        for logger in trainer.loggers:
-            if isinstance(logger, RunLogger):
-                logger.experiment.add_image("decision_boundary", image, trainer.global_step, dataformats="HWC")
+        if isinstance(data, PointsDataModule):
+            step = trainer.global_step
+            figure = Figure(figsize=(4, 4.2), dpi=100)
+            _panel(figure.add_axes((0.13, 0.1, 0.83, 0.83)), module, data.train_dataloader(), data.parameters, step)
+            for board in boards:
+                board.experiment.add_image("decision_boundary", render(figure), step, dataformats="HWC")
+
+    def draw(self, directory: Path, model: LightningModule, data: LightningDataModule, step: int) -> None:
+        """Draw ``decision_boundary.png``, of a model after its last step, and ``training.png``, of the way there."""
+        if not (isinstance(model, PointsClassifier) and isinstance(data, PointsDataModule)):
+            return
+        points = data.train_dataloader()
+        render(decision_boundary(model, points, data.parameters, step), directory / "decision_boundary.png")
+        states = {**dict(zip(self.steps, self.weights, strict=True)), step: parameters_to_vector(model.parameters())}
+        chosen = [min(states, key=lambda each: abs(each - step * share)) for share in (0, 0.1, 1 / 3, 1)]
+        models = {each: _with_weights(model, states[each]) for each in chosen}
+        render(training(models, points, data.parameters), directory / "training.png")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a run that goes on must know."""
+        weights = torch.stack(self.weights) if self.weights else torch.empty(0)
+        return {"every": self.every, "steps": list(self.steps), "weights": weights}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up what ``state_dict`` returned."""
+        self.every, self.steps, self.weights = state_dict["every"], state_dict["steps"], [*state_dict["weights"]]
+
+
+def _with_weights(model: PointsClassifier, weights: Tensor) -> PointsClassifier:
+    other = copy.deepcopy(model)
+    vector_to_parameters(weights.to(next(model.parameters())), other.parameters())
+    return other
+
+
+def decision_boundary(model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Figure:
+    """Return a picture of the plane: probability, decision, training points, the given line, the neurons' lines."""
+    figure = Figure(figsize=(6.4, 6), dpi=120)
+    axes = figure.add_axes((0.12, 0.17, 0.74, 0.78))
+    shade = _panel(axes, model, points, problem, step)
+    figure.colorbar(shade, cax=figure.add_axes((0.885, 0.22, 0.025, 0.68)), label="probability of class 1")
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=9)
+    return figure
+
+
+def training(models: dict[int, PointsClassifier], points: Batches, problem: dict[str, Any]) -> Figure:
+    """Return a strip of pictures of the plane, one for each of the models by the number of steps they have learned."""
+    figure = Figure(figsize=(3.2 * len(models), 3.75), dpi=120)
+    for index, (step, model) in enumerate(models.items()):
+        axes = figure.add_axes(((index + 0.1) / len(models), 0.16, 0.85 / len(models), 0.74))
+        _panel(axes, model, points, problem, step)
+        axes.set(xlabel="", ylabel="", xticks=(), yticks=())
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=6, frameon=False, fontsize=9)
+    return figure
 
 
 @torch.no_grad()
-def decision_boundary(model: PointsClassifier, data: PointsDataModule, when: str) -> Figure:
-    """Return a picture of the plane: probability, decision, training points, the given line, the neurons' lines."""
-    figure = Figure(figsize=(6.4, 5.6), dpi=120, layout="constrained")
-    axes = figure.add_subplot(aspect="equal", xlim=VIEW, ylim=VIEW, xlabel="x", ylabel="y")
-    side = np.linspace(*VIEW, 201)
+def _panel(axes: Axes, model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Any:
+    """Draw the plane as a model sees it after so many steps, and return the shades of the probability."""
+    ticks = (-1, -0.5, 0, 0.5, 1)
+    axes.set(aspect="equal", xlim=VIEW, ylim=VIEW, xlabel="x", ylabel="y", xticks=ticks, yticks=ticks)
+    side = np.linspace(*VIEW, SHADES)
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
-    probability = _probability(model, torch.from_numpy(grid)).reshape(201, 201)
-    shade = axes.pcolormesh(side, side, probability, cmap=PROBABILITY, vmin=0, vmax=1, alpha=0.6, rasterized=True)
-    figure.colorbar(shade, label="probability of class 1", shrink=0.8)
+    probability = _probability(model, torch.from_numpy(grid)).reshape(SHADES, SHADES)
+    shade = axes.imshow(
+        probability,
+        PROBABILITY,
+        vmin=0,
+        vmax=1,
+        alpha=0.6,
+        origin="lower",
+        extent=(*VIEW, *VIEW),
+        interpolation="bilinear",
+    )
+    axes.plot([], [], color="black", lw=2, label="decision")
     if probability.min() < 0.5 < probability.max():
         axes.contour(side, side, probability, levels=[0.5], colors="black", linewidths=2)
-        axes.plot([], [], color="black", lw=2, label="decision")
-    if "line" in data.parameters:
-        _line(axes, *data.parameters["line"], color="black", ls="--", lw=1.5, label="given line")
+    if "line" in problem:
+        _line(axes, *problem["line"], color="black", ls="--", lw=1.5, label="given line")
     _neurons(axes, model)
-    accuracy = _points(axes, model, data)
-    axes.set_title(f"{when}: {accuracy:.1%} of the training points right")
-    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    return figure
+    accuracy = _points(axes, model, points)
+    axes.set_title(f"step {step:,}: {accuracy:.1%} right", fontsize=11)
+    return shade
 
 
 def _line(axes: Axes, a: float, b: float, c: float, **style: Any) -> None:
@@ -67,38 +160,44 @@ def _line(axes: Axes, a: float, b: float, c: float, **style: Any) -> None:
 
 
 def _neurons(axes: Axes, model: PointsClassifier) -> None:
-    """Draw where each neuron of the first hidden layer is 0, with a number on the side where it is positive."""
+    """Draw where each neuron of the first hidden layer is 0, with its number on the side where it is positive."""
     if len(model.net.layers) == 1:
         return
     parameters = model.net.get_submodule(model.net.layers[0]).parameters()
     weight, bias = (parameter.detach().double().cpu().numpy() for parameter in parameters)
+    axes.plot([], [], color="#444444", lw=0.8, label="hidden neurons, + where positive")
     for number, ((a, b), c) in enumerate(zip(weight, bias, strict=True), 1):
         norm = np.hypot(a, b)
         if not np.isfinite(norm) or norm == 0:
             continue
-        label = "hidden neurons, + where positive" if number == 1 else None
-        _line(axes, a, b, c, color="#444444", ls="-", lw=0.8, label=label)
-        foot = -c * np.array([a, b]) / norm**2
-        if np.abs(foot).max() < VIEW[1] and len(weight) <= 16:
-            at = foot + 0.07 * np.array([a, b]) / norm
-            axes.text(at[0], at[1], f"{number}+", color="#444444", ha="center", va="center", fontsize=8, clip_on=True)
+        _line(axes, a, b, c, color="#444444", ls="-", lw=0.8)
+        normal, along = np.array([a, b]) / norm, np.array([-b, a]) / norm
+        on_line = -c / norm * normal + np.linspace(-2, 2, 401)[:, None] * along
+        seen = on_line[np.abs(on_line).max(axis=1) < 0.95]
+        if len(seen) and len(weight) <= 16:
+            # Away from the middle, where the lines cross: each neuron a little further along than the one before.
+            at = seen[int(len(seen) * (0.12 + 0.76 * ((number * 0.382) % 1)))] + 0.07 * normal
+            box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.8}
+            axes.text(
+                at[0], at[1], f"{number}+", color="#222222", ha="center", va="center", fontsize=8, bbox=box, zorder=5
+            )
 
 
-def _points(axes: Axes, model: PointsClassifier, data: PointsDataModule) -> float:
+def _points(axes: Axes, model: PointsClassifier, points: Batches) -> float:
     """Draw the training points by class, cross out the wrong ones, and return the accuracy on all of them."""
-    tensors = data.train_dataloader().tensors
-    wrong = (_probability(model, tensors[0]) > 0.5) != (tensors[1].numpy() > 0.5)
-    points, classes = (tensor[:SHOWN].numpy() for tensor in tensors)
+    wrong = (_probability(model, points.tensors[0]) > 0.5) != (points.tensors[1].numpy() > 0.5)
+    coordinates, classes = (tensor[:SHOWN].numpy() for tensor in points.tensors)
     for value, marker in enumerate("o^"):
-        x, y = points[classes[:, 0] == value].T
-        axes.scatter(x, y, c=CLASSES[value], marker=marker, s=26, ec="white", lw=0.6, label=f"class {value}", zorder=3)
-    if wrong[:SHOWN].any():
-        x, y = points[wrong[:SHOWN, 0]].T
-        axes.scatter(x, y, c="black", marker="x", s=40, lw=1.2, label="decided wrongly", zorder=4)
+        x, y = coordinates[classes[:, 0] == value].T
+        axes.scatter(
+            x, y, c=CLASSES[value], marker=marker, s=26, ec="#222222", lw=0.5, label=f"class {value}", zorder=3
+        )
+    x, y = coordinates[wrong[:SHOWN, 0]].T
+    axes.scatter(x, y, c="black", marker="x", s=40, lw=1.2, label="decided wrongly", zorder=4)
     return 1 - float(wrong.mean())
 
 
-def _probability(model: PointsClassifier, points: torch.Tensor) -> np.ndarray:
+def _probability(model: PointsClassifier, points: Tensor) -> np.ndarray:
     weight = next(model.parameters())
     probability: np.ndarray = model(points.to(weight)).cpu().numpy()
     return probability

@@ -142,7 +142,8 @@ class Checkpoints(Checkpoint):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save within an epoch, where it can be taken up there."""
-        if self._due and not trainer.is_last_batch and _resumable(trainer):
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0  # no state holds gradients
+        if self._due and stepped and not trainer.is_last_batch and _resumable(trainer):
             self._write(trainer)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -31,7 +31,7 @@ NOTHING = "nothing"
 
 def differences(old: DictConfig, new: DictConfig) -> list[str]:
     """Return a line for each key in which two configurations are different runs; the horizon apart."""
-    before, now = _leaves(old), _leaves(new)
+    before, now = leaves(old), leaves(new)
     return [
         f"{key}: {before.get(key, NOTHING)} there, {now.get(key, NOTHING)} here"
         for key in sorted(before.keys() | now.keys())
@@ -43,7 +43,7 @@ def _free(key: str) -> bool:
     return any(f"{key}.".startswith(f"{free}.") for free in FREE)
 
 
-def _leaves(config: DictConfig) -> dict[str, Any]:
+def leaves(config: DictConfig) -> dict[str, Any]:
     """Return the value of each key that has none below it; one that only refers to another key is left to that one."""
 
     def walk(node: Any, value: Any, key: str) -> Iterator[tuple[str, Any]]:

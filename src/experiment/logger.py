@@ -12,32 +12,41 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
+from torch.utils.tensorboard.summary import hparams
 from torch.utils.tensorboard.writer import FileWriter
 
 FLUSH = 1.0  # seconds after which what was logged can be seen
+FINAL = ("val/loss", "val/accuracy", "test/loss", "test/accuracy")  # what the table of hyperparameters ends in
+STARTS = ("_hparams_/", "custom_scalars__config__")  # what each start logs anew: the first of it that is read counts
 
 
 class RunLogger(TensorBoardLogger):
     """Lightning's TensorBoard logger, on a file that goes on where a checkpoint stands.
 
-    It logs no epochs as a curve, no ``hp_metric``, and leaves no ``hparams.yaml``.
+    It logs no epochs as a curve, no ``hp_metric``, and leaves no ``hparams.yaml``. The table of hyperparameters lists
+    a run from its start on, with its newest scores.
 
     Args:
         directory: of the run.
         step: the first step that is not completed; what earlier starts logged at it or later is dropped.
+        hyperparameters: the run's row of the table.
 
     Attributes:
         logged: the newest value of each scalar.
     """
 
-    def __init__(self, directory: Path, step: int) -> None:
+    def __init__(self, directory: Path, step: int, hyperparameters: Mapping[str, bool | float | str]) -> None:
         super().__init__(str(directory), name="", version="", default_hp_metric=False)
         carried = [event for event in _events(directory) if event.step < step]
         self.logged = {value.tag: value.simple_value for event in carried for value in event.summary.value}
         self.file = EventFile(_replace(directory, carried))
         self.writer = _Writer(self.file)
+        columns, row, self.end = hparams(hyperparameters, dict.fromkeys(FINAL, 0.0))
+        for summary in (columns, row):
+            self.file.add_event(Event(wall_time=time.time(), summary=summary))
 
     @property
     def log_dir(self) -> str:
@@ -51,18 +60,22 @@ class RunLogger(TensorBoardLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log scalars at a step."""
-        for tag, value in metrics.items():
-            if tag != "epoch":
-                self.logged[tag] = float(value)
-                self.writer.add_scalar(tag, self.logged[tag], step)
+        """Log scalars at a step, in one event."""
+        values = {tag: float(value) for tag, value in metrics.items() if tag != "epoch"}
+        self.logged |= values
+        summary = Summary(value=[Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()])
+        self.file.add_event(Event(wall_time=time.time(), step=step, summary=summary))
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Log nothing: what the run was given stands in its directory."""
+        """Log nothing: the run's own are logged when it starts."""
+
+    def complete(self) -> None:
+        """Say in the table of hyperparameters that the run is complete."""
+        self.file.add_event(Event(wall_time=time.time(), summary=self.end))
+        self.file.flush()
 
     def save(self) -> None:
-        """Hand what was logged to the file system."""
-        self.file.flush()
+        """Leave no file beside the log; that is handed to the file system by time."""
 
     def sync(self) -> None:
         """Bring what was logged to the disk."""
@@ -141,7 +154,7 @@ def _events(directory: Path) -> list[Event]:
         for event in LegacyEventFileLoader(str(path)).Load():
             if event.session_log.status == SessionLog.START:
                 kept = [earlier for earlier in kept if earlier.step < event.step]
-            elif event.HasField("summary"):
+            elif event.HasField("summary") and not event.summary.value[0].tag.startswith(STARTS):
                 kept.append(event)
     return kept
 

@@ -1,14 +1,20 @@
-"""The pictures that any run leaves."""
+"""The pictures that any run leaves: its losses, and the error as it travels back."""
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imsave
 
 from experiment.logger import scalars
+
+Curve = list[tuple[int, float]]
 
 # Of Okabe and Ito's palette, which is told apart with any kind of colour vision.
 STYLES: dict[str, dict[str, Any]] = {
@@ -16,31 +22,69 @@ STYLES: dict[str, dict[str, Any]] = {
     "val/loss": {"color": "#E69F00", "marker": "o", "ms": 3},
 }
 SINGLE: dict[str, Any] = {"color": "black", "marker": "x", "ls": ""}
+NAMED = 12  # curves that a legend names at most
 
 
-def loss_curve(directory: Path) -> None:
-    """Draw ``loss.png`` of what a run's directory holds: every loss, over the steps."""
-    figure = Figure(figsize=(7, 4.2), dpi=120, layout="constrained")
-    axes = figure.add_subplot(xlabel="step", ylabel="loss", title="Loss")
+def draw(
+    directory: Path, callbacks: Iterable[Callback], model: LightningModule, data: LightningDataModule, step: int
+) -> None:
+    """Draw all pictures of a run: of what its directory holds, and those that its callbacks have a ``draw`` for."""
     found = scalars(directory)
-    curves = {
-        tag: found[tag] for tag in sorted(found, key=[*STYLES].__contains__, reverse=True) if tag.endswith("/loss")
-    }
-    for tag, curve in curves.items():
-        axes.plot(*zip(*curve, strict=True), label=tag, **STYLES.get(tag, SINGLE))
-    values = np.array([value for curve in curves.values() for _, value in curve if 0 < value < np.inf])
+    if found:
+        render(losses({tag: curve for tag, curve in found.items() if tag.endswith("/loss")}), directory / "loss.png")
+    if any(tag.startswith("error/") for tag in found):
+        render(backpropagation(found), directory / "backpropagation.png")
+    for callback in callbacks:
+        if own := getattr(callback, "draw", None):
+            own(directory, model, data, step)
+
+
+def losses(curves: Mapping[str, Curve]) -> Figure:
+    """Return a picture of every loss, over the steps."""
+    figure = Figure(figsize=(7, 4.2), dpi=120)
+    axes = figure.add_axes((0.1, 0.12, 0.87, 0.8))
+    for tag in sorted(curves, key=[*STYLES].__contains__, reverse=True):
+        axes.plot(*zip(*curves[tag], strict=True), label=tag, **STYLES.get(tag, SINGLE))
+    _finish(axes, curves.values(), "Loss", "loss")
+    return figure
+
+
+def backpropagation(curves: Mapping[str, Curve]) -> Figure:
+    """Return a picture of each layer's error, from the output to the input, and of how far its weights move."""
+    figure = Figure(figsize=(11, 4.2), dpi=120)
+    errors = {tag: curve for tag, curve in curves.items() if tag.startswith("error/")}
+    layers = [tag.removeprefix("error/") for tag in errors]
+    ratios = {tag: curves[tag] for layer in layers if (tag := f"update_ratio/{layer}.weight") in curves}
+    parts = (
+        (errors, "error/", "The error passed back to each layer", "‖∂L/∂z‖"),
+        (ratios, "update_ratio/", "How far a step moves the weights", "‖Δw‖ / ‖w‖"),
+    )
+    shades = colormaps["viridis"](np.linspace(0, 0.9, len(layers)))
+    for index, (part, prefix, title, label) in enumerate(parts):
+        axes = figure.add_axes((0.07 + 0.51 * index, 0.12, 0.41, 0.8))
+        for number, (tag, curve) in enumerate(part.items()):
+            name = tag.removeprefix(prefix).removesuffix(".weight")
+            style = {"color": shades[number], "label": name if number < NAMED else None, "lw": 1.3}
+            axes.plot(*zip(*curve, strict=True), **style)
+        _finish(axes, part.values(), title, label)
+    return figure
+
+
+def _finish(axes: Axes, curves: Iterable[Curve], title: str, label: str) -> None:
+    axes.set(xlabel="step", ylabel=label, title=title)
+    values = np.array([value for curve in curves for _, value in curve if 0 < value < np.inf])
     if len(values) and values.max() > 100 * values.min():
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
-    if curves:
+    if axes.lines:
         axes.legend(frameon=False)
-    render(figure, directory / "loss.png")
 
 
-def render(figure: Figure, path: Path) -> np.ndarray:
-    """Save a picture, and return it, ``[height, width, 3]``: drawn once, for the file and for TensorBoard."""
+def render(figure: Figure, path: Path | None = None) -> np.ndarray:
+    """Draw a picture once, for TensorBoard and for a file; returns it, ``[height, width, 3]``."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     image = np.asarray(canvas.buffer_rgba())[..., :3]
-    imsave(path, image)
+    if path:
+        imsave(path, image)
     return image

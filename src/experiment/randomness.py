@@ -1,6 +1,8 @@
 """The random streams of training: what an epoch draws depends on the seed and the epoch, not on earlier starts."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -33,20 +35,33 @@ class Randomness(Callback):
         self.loaded = None
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of every stream, as plain data and tensors."""
-        name, keys, *rest = np.random.get_state()
-        state = {
-            "python": random.getstate(),
-            "numpy": [name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest],
-            "torch": torch.get_rng_state(),
-        }
-        if torch.accelerator.is_available():
-            state["accelerator"] = torch.get_device_module().get_rng_state()
-        return state
+        """Return the state of every stream."""
+        return _state()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep what ``state_dict`` returned until training starts."""
         self.loaded = state_dict
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """A context after which every stream goes on as if nothing had been drawn within it."""
+    state = _state()
+    yield
+    _set_state(state)
+
+
+def _state() -> dict[str, Any]:
+    """Return the state of every stream, as plain data and tensors."""
+    name, keys, *rest = np.random.get_state()
+    state = {
+        "python": random.getstate(),
+        "numpy": [name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest],
+        "torch": torch.get_rng_state(),
+    }
+    if torch.accelerator.is_available():
+        state["accelerator"] = torch.get_device_module().get_rng_state()
+    return state
 
 
 def _set_state(state: dict[str, Any]) -> None:

@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
-from experiment import schema
 from experiment.checkpoints import load
 from experiment.directory import RunDirectory
 from experiment.logger import scalars
-from experiment.run import check_here, run_in
+from experiment.run import recorded, run_in
 from experiment.schema import ConfigurationError, ReportedError
 
 MADE_WITH = ("python", "packages", "platform", "device", "devices", "strategy", "threads")
@@ -25,12 +23,9 @@ def repeat(old: RunDirectory, new: RunDirectory) -> list[str]:
     Raises:
         ConfigurationError: ``old`` holds no complete run, or one that cannot be run here.
     """
-    config = old.configuration
-    if config is None or "status" not in old.metrics:
+    config, hydra = recorded(old)
+    if "status" not in old.metrics:
         raise ConfigurationError(f"{old.path} holds no complete run.")
-    hydra = OmegaConf.load(old.path / ".hydra" / "hydra.yaml").hydra
-    schema.check(config)
-    check_here(config, hydra)
     new.path.mkdir(parents=True, exist_ok=True)
     run_in(new, config, hydra)
     theirs, ours = _result(old), _result(new)

@@ -21,12 +21,14 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from experiment import pictures, schema, targets
+from experiment.backprop import Backprop
 from experiment.checkpoints import Checkpoints, WholeCheckpointIO
-from experiment.directory import Claim, RunDirectory, is_trial
+from experiment.directory import Claim, RunDirectory, is_trial, leaves
 from experiment.divergence import Divergence
+from experiment.graph import Graph
 from experiment.horizon import HorizonTrainer
 from experiment.interrupts import Interrupted, Interrupts
 from experiment.logger import RunLogger
@@ -66,6 +68,21 @@ def check_here(config: DictConfig, hydra: DictConfig) -> None:
         for key, value in arguments.items():  # name the one that is wrong, if it is wrong by itself
             _attempt(f"trainer.{key}={value}", functools.partial(Trainer, **{key: value}))
         _attempt("trainer", functools.partial(Trainer, **arguments))
+
+
+def recorded(directory: RunDirectory) -> tuple[DictConfig, DictConfig]:
+    """Return the configuration of a run's directory, and Hydra's, checked as those of a stranger.
+
+    Raises:
+        ConfigurationError: there is none, or it cannot be run here.
+    """
+    config = directory.configuration
+    if config is None:
+        raise ConfigurationError(f"{directory.path} holds no run.")
+    hydra = cast(DictConfig, OmegaConf.load(directory.path / ".hydra" / "hydra.yaml").hydra)
+    schema.check(config)
+    check_here(config, hydra)
+    return config, hydra
 
 
 def _attempt(what: str, make: Callable[[], Any]) -> None:
@@ -116,16 +133,16 @@ def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> di
 
 def _trial(config: DictConfig, directory: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as elsewhere:
-        model, data = _model_and_data(config)
+        model, data = model_and_data(config)
         arguments = _trainer_arguments(config) | {"default_root_dir": elsewhere}
-        Trainer(**arguments, callbacks=_callbacks(config)).fit(model, datamodule=data)
+        Trainer(**arguments, callbacks=callbacks_of(config)).fit(model, datamodule=data)
     with suppress(OSError):
         directory.rmdir()  # as Hydra made it; where it holds anything it stays
     log.info("The trial went through, and left nothing behind.")
     return {}
 
 
-def _model_and_data(config: DictConfig) -> tuple[LightningModule, LightningDataModule]:
+def model_and_data(config: DictConfig) -> tuple[LightningModule, LightningDataModule]:
     """Make the two, each from the beginning of the seed's streams, so that neither depends on the other."""
     seed_everything(config.seed, workers=True, verbose=False)
     data = targets.instantiate(config, "data")
@@ -133,21 +150,31 @@ def _model_and_data(config: DictConfig) -> tuple[LightningModule, LightningDataM
     return targets.instantiate(config, "model"), data
 
 
-def _callbacks(config: DictConfig) -> list[Callback]:
+def callbacks_of(config: DictConfig) -> list[Callback]:
+    """Make the callbacks of a configuration's own."""
     return [callback for callback in targets.instantiate(config, "callbacks").values() if callback]
+
+
+def _hyperparameters(config: DictConfig) -> dict[str, bool | float | str]:
+    return {
+        key: value if isinstance(value, bool | int | float | str) else schema.typed(value)
+        for key, value in leaves(config).items()
+        if not key.startswith(("callbacks.", "checkpoint.", "backprop.")) and not key.endswith("._partial_")
+    }
 
 
 def _run(config: DictConfig, directory: RunDirectory, claim: Claim) -> dict[str, Any]:
     """Train from where the claim stands, validate, test, and write down what came of it."""
     arguments = _trainer_arguments(config)
-    logger = RunLogger(directory.path, claim.step) if arguments.pop("logger", True) else None
+    logger = RunLogger(directory.path, claim.step, _hyperparameters(config)) if arguments.pop("logger", True) else None
     with Interrupts() as interrupts, closing(logger) if logger else nullcontext():
         every = config.checkpoint.every_n_seconds
         checkpoints = Checkpoints(directory.checkpoints, every, interrupts, logger.sync if logger else lambda: None)
         divergence = Divergence()
         bar = [TimedProgressBar()] if arguments["enable_progress_bar"] else []
+        views = [Backprop(**config.backprop), Graph()] if logger else []
         arguments |= {
-            "callbacks": [*_callbacks(config), Randomness(config.seed), divergence, *bar, checkpoints],
+            "callbacks": [*callbacks_of(config), *views, Randomness(config.seed), divergence, *bar, checkpoints],
             "logger": logger or False,
             "plugins": [WholeCheckpointIO(), *(arguments.get("plugins") or [])],
             "default_root_dir": directory.path,
@@ -155,7 +182,7 @@ def _run(config: DictConfig, directory: RunDirectory, claim: Claim) -> dict[str,
         metrics: dict[str, Any] = dict.fromkeys(SCORES) | {"engine": "lightning", "error": None}
         try:
             trainer = HorizonTrainer(**arguments)
-            model, data = _model_and_data(config)
+            model, data = model_and_data(config)
             directory.write("provenance.json", _provenance(directory.provenance, trainer, claim.step))
             trainer.fit(model, datamodule=data, ckpt_path=claim.checkpoint, weights_only=True)
             interrupts.check()
@@ -163,9 +190,11 @@ def _run(config: DictConfig, directory: RunDirectory, claim: Claim) -> dict[str,
             if logger:
                 scores |= logger.logged  # the last one logged, where that is not at each step
                 logger.sync()
-                pictures.loss_curve(directory.path)
+            pictures.draw(directory.path, arguments["callbacks"], model, data, checkpoints.step)
             metrics |= {name: float(scores[name]) for name in SCORES if name in scores}
             metrics["status"] = "diverged" if divergence.diverged else "finished"
+            if logger:
+                logger.complete()
         except BaseException as error:
             failed = isinstance(error, Exception)
             metrics |= {"status": "failed", "error": repr(error)} if failed else {"status": "interrupted"}

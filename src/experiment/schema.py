@@ -199,6 +199,17 @@ class Saving(Node):
     )
 
 
+class Views(Node):
+    """How often a run shows what backpropagation does."""
+
+    every_n_steps: Annotated[int, Field(ge=1)] | None = Field(
+        description="how often the scalars of backpropagation are logged: at the steps 0, n, 2n, …; null: never"
+    )
+    histogram_every_n_steps: Annotated[int, Field(ge=1)] | None = Field(
+        description="how often its histograms are, likewise"
+    )
+
+
 GROUPS = ("data", "model", "optimizer", "trainer", "callbacks")
 
 
@@ -213,6 +224,7 @@ class Configuration(Node):
     )
     trainer: _trainer() = Field(description="the arguments of Lightning's Trainer")  # type: ignore[valid-type]
     checkpoint: Saving = Field(description="when the state is saved")
+    backprop: Views = Field(description="what TensorBoard shows of backpropagation")
     callbacks: dict[str, Own | None] = Field(
         description="Lightning callbacks of one's own, each under a name; null: off"
     )
@@ -251,11 +263,11 @@ def _problem(
         fields = _fields(_member(name, value) or Own)
         key, value, field = f"{name}.{inner[0]}", value.get(inner[0], MISSING), fields.get(inner[0], {})
         if kind == "extra_forbidden":
-            return f"{key}={_typed(value)}: {_no_such_key(inner[0], {each: f'{name}.{each}' for each in fields})}"
+            return f"{key}={typed(value)}: {_no_such_key(inner[0], {each: f'{name}.{each}' for each in fields})}"
     if kind == "extra_forbidden":
-        return f"{key}={_typed(value)}: {_no_such_key(name, {each: each for each in _fields(Configuration)})}"
+        return f"{key}={typed(value)}: {_no_such_key(name, {each: each for each in _fields(Configuration)})}"
     reason = f" ({message.removeprefix('Value error, ')})" if kind == "value_error" else ""
-    said = f"{key} is missing" if value is MISSING else f"{key}={_typed(value)}"
+    said = f"{key} is missing" if value is MISSING else f"{key}={typed(value)}"
     return f"{said}: {allowed(field)}{reason}"
 
 
@@ -293,7 +305,7 @@ def help_text(*, _root_: DictConfig) -> str:
 
 
 def _row(key: str, value: Any, field: dict[str, Any]) -> str:
-    default = f" = {_typed(value)}" if value != "" else ""
+    default = f" = {typed(value)}" if value != "" else ""
     kind = f"{allowed(field)}; " if len(field) > 1 else ""
     text = f"{kind}{field.get('description', 'of your own')}"
     lines = textwrap.wrap(text, 96, initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False)
@@ -355,7 +367,7 @@ def json_schemas() -> dict[str, Any]:
     return {"config": whole, **groups}
 
 
-def _typed(value: Any) -> str:
+def typed(value: Any) -> str:
     """Return a value as one would type it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
@@ -381,9 +393,9 @@ def _fields(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
 def allowed(field: dict[str, Any]) -> str:
     """Return what a JSON schema allows, in words."""
     if "const" in field:
-        return _typed(field["const"])
+        return typed(field["const"])
     if "enum" in field:
-        return "one of " + ", ".join(map(_typed, field["enum"]))
+        return "one of " + ", ".join(map(typed, field["enum"]))
     if "anyOf" in field:
         return " or ".join(map(allowed, field["anyOf"]))
     if "prefixItems" in field:
