@@ -1,5 +1,6 @@
 """The pictures: that what they should show is in them. How they look, eyes must say."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 import torch
 from matplotlib.image import imread
 
-from experiment.boundary import decision_boundary
+from experiment import draw
+from experiment.boundary import DecisionBoundary, decision_boundary
 from experiment.classifier import PointsClassifier
 from experiment.datamodule import PointsDataModule
+from tests.conftest import checkpoint
 
 DATA = {"shape": "line", "num_points": 200, "num_val": 1, "num_test": 1, "noise": 0.0, "batch_size": None, "seed": 0}
 
@@ -28,14 +31,14 @@ def exact(a: float, b: float, c: float) -> PointsClassifier:
 @pytest.mark.parametrize("line", [(1.0, 1.0, 0.0), (2.0, -1.0, 0.3), (0.0, 1.0, -0.5), (1.0, 0.0, 0.5)])
 def test_decision_given_line_and_neuron_lie_where_they_should(line):
     a, b, c = line
-    figure = decision_boundary(exact(*line), PointsDataModule(**DATA, line=line), "step 7")
+    points = PointsDataModule(**DATA, line=line).train_dataloader()
+    figure = decision_boundary(exact(*line), points, {"line": line}, 7)
     axes = figure.axes[0]
-    assert axes.get_title() == "step 7: 100.0% of the training points right"
-    lines = {each.get_label(): np.asarray(each.get_data()) for each in axes.get_lines() if len(each.get_xdata())}
-    for label in ("given line", "hidden neurons, + where positive"):
-        x, y = lines[label]
+    assert axes.get_title() == "step 7: 100.0% right"
+    given, neuron = (np.asarray(each.get_data()) for each in axes.get_lines() if len(each.get_xdata()))
+    for x, y in (given, neuron):
         assert np.allclose(a * x + b * y + c, 0, atol=1e-6)
-        assert np.hypot(*np.diff(lines[label]).T[0]) > 4  # it crosses the whole view
+        assert np.hypot(*np.diff([x, y]).T[0]) > 4  # it crosses the whole view
     (contour,) = (each for each in axes.collections if hasattr(each, "levels"))
     x, y = np.concatenate([path.vertices for path in contour.get_paths()]).T
     assert np.allclose(a * x + b * y + c, 0, atol=1e-3)
@@ -45,7 +48,7 @@ def test_decision_given_line_and_neuron_lie_where_they_should(line):
 
 def test_points_are_drawn_by_class_and_the_wrong_ones_crossed_out():
     data = PointsDataModule(**DATA, line=(1.0, 1.0, 0.0))
-    axes = decision_boundary(exact(1.0, 1.0, -0.3), data, "step 0").axes[0]
+    axes = decision_boundary(exact(1.0, 1.0, -0.3), data.train_dataloader(), {}, 0).axes[0]
     drawn = {each.get_label(): each.get_offsets() for each in axes.collections if hasattr(each, "get_sizes")}
     points, classes = (tensor.numpy() for tensor in data.train_dataloader().tensors)
     assert np.array_equal(drawn["class 0"], points[classes[:, 0] == 0])
@@ -60,7 +63,37 @@ def test_points_are_drawn_by_class_and_the_wrong_ones_crossed_out():
 )
 def test_every_network_has_its_pictures(run, overrides):
     directory = run("trainer.max_epochs=5", *overrides)
-    for name in ("loss.png", "decision_boundary.png"):
+    for name in ("loss.png", "decision_boundary.png", "training.png", "backpropagation.png"):
         picture = imread(Path(directory, name))
         assert min(picture.shape[:2]) > 400
         assert picture.std() > 0.05
+
+
+def test_the_states_that_are_shown_are_those_of_training(run):
+    """Whether or not it was gone on with: every n-th step's weights, as runs that end there have them."""
+    directory = run("trainer.max_epochs=40")
+    run("trainer.max_epochs=200")
+    callback = DecisionBoundary()
+    callback.load_state_dict(checkpoint(directory)["callbacks"]["DecisionBoundary"])
+    assert callback.steps == list(range(0, 200, 4))
+    for step in (4, 40, 196):
+        stopped = checkpoint(run(f"trainer.max_epochs={step}", name=f"to {step}"))["state_dict"]
+        assert torch.equal(callback.weights[step // 4], torch.cat([each.flatten() for each in stopped.values()]))
+    straight = run("trainer.max_epochs=200", name="straight")
+    assert (straight / "training.png").read_bytes() == (directory / "training.png").read_bytes()
+
+
+def test_pictures_are_drawn_again(run, capsys, monkeypatch):
+    directory = run("trainer.max_epochs=30", "model.hidden=[3]")
+    before = {path.name: path.read_bytes() for path in directory.glob("*.png")}
+    for path in directory.glob("*.png"):
+        path.unlink()
+    monkeypatch.setattr(sys, "argv", ["draw", "run"])
+    draw.main()
+    assert {path.name: path.read_bytes() for path in directory.glob("*.png")} == before
+    (directory / ".hydra/config.yaml").write_text("model: {_target_: os.system, command: touch ran}")
+    monkeypatch.setattr(sys, "argv", ["draw", "run", "nothing"])
+    with pytest.raises(SystemExit) as stop:
+        draw.main()
+    assert "nothing holds no run." in str(stop.value)
+    assert not Path("ran").exists()

@@ -96,4 +96,4 @@ def test_a_hostile_target_in_a_whole_configuration_is_refused(run, again):
 def test_what_is_no_complete_run_is_told(again):
     Path("run").mkdir()
     _, status = again()
-    assert status == "run holds no complete run."
+    assert status == "run holds no run."

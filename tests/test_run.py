@@ -48,7 +48,16 @@ def test_a_run_directory_holds_what_it_should(run):
     names = {path.name.split(".tfevents")[0] for path in directory.rglob("*") if path.is_file()}
     assert names == {
         *("config.yaml", "hydra.yaml", "overrides.yaml", "train.log", ".lock", "provenance.json", "metrics.json"),
-        *("events.out", "last.ckpt", "previous.ckpt", "best.ckpt", "loss.png", "decision_boundary.png"),
+        *(
+            "events.out",
+            "last.ckpt",
+            "previous.ckpt",
+            "best.ckpt",
+            "runner_up.ckpt",
+            "loss.png",
+            "decision_boundary.png",
+        ),
+        *("backpropagation.png", "training.png"),
     }
     content = metrics(directory)
     assert (content["status"], content["engine"]) == ("finished", "lightning")
@@ -60,9 +69,11 @@ def test_a_run_directory_holds_what_it_should(run):
     assert len(provenance["starts"]) == 1
     assert "lightning.pytorch" in (directory / "train.log").read_text()
     events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
-    assert set(events.Tags()["scalars"]) == {f"{s}/loss" for s in ("train", "val", "test")} | {
-        f"{s}/accuracy" for s in ("val", "test")
+    scores = {f"{s}/loss" for s in ("train", "val", "test")} | {f"{s}/accuracy" for s in ("val", "test")}
+    views = {f"error/fc{i}" for i in (1, 2)} | {
+        f"{view}/fc{i}.{kind}" for view in ("gradient", "update_ratio") for i in (1, 2) for kind in ("weight", "bias")
     }
+    assert set(events.Tags()["scalars"]) == scores | views
     assert events.Tags()["images"] == ["decision_boundary"]
 
 

@@ -8,12 +8,14 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import plain_loop
+from experiment.logger import FINAL
+from tests.conftest import metrics, plain_loop
 
 
 @contextmanager
@@ -25,8 +27,9 @@ def server(logdir: str, fast: bool) -> Iterator[Callable[[str], Any]]:
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", logdir, "--port", str(port), "--host", "127.0.0.1"]
     with subprocess.Popen([*command, f"--load_fast={str(fast).lower()}"], stdout=-3, stderr=-3) as process:
 
-        def ask(path: str) -> Any:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/{path}", timeout=10) as answer:
+        def ask(path: str, question: bytes | None = None) -> Any:
+            url, headers = f"http://127.0.0.1:{port}/data/{path}", {"Content-Type": "application/json"}
+            with urllib.request.urlopen(urllib.request.Request(url, question, headers), timeout=10) as answer:
                 content = answer.read()
             return json.loads(content) if answer.headers.get_content_type() == "application/json" else content
 
@@ -64,9 +67,43 @@ def test_the_server_shows_every_run_its_curves_and_its_picture(train, fast):
             points = eventually(lambda url=url: ask(url), lambda found: len(found) == 60)
             assert [(step, value) for _, step, value in points] == list(enumerate(plain_loop(seed=seed, epochs=60)[0]))
             tags = ask("plugin/scalars/tags")[f"sweep/seed={seed}"]
-            assert set(tags) == {"train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy"}
+            assert {"train/loss", *FINAL, "error/fc1", "gradient/fc2.bias", "update_ratio/fc1.weight"} < set(tags)
+            assert set(tags).isdisjoint(ask("plugin/histograms/tags")[f"sweep/seed={seed}"])
             images = eventually(
                 lambda name=name: ask(f"plugin/images/images?run={name}&tag=decision_boundary&sample=0"), bool
             )
-            assert len(images) == 1
+            assert [image["step"] for image in images] == [0, 10, 60]
             assert ask(f"plugin/images/individualImage?{images[0]['query']}").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_the_table_of_hyperparameters_lists_every_run_once_with_its_final_scores(train, fast):
+    """Finished, diverged, and gone on with, of two optimizers; the graph and the chart of the errors are there too."""
+    for epochs in (20, 30):
+        assert train("-m", "optimizer=sgd,adam", "seed=0,1", f"trainer.max_epochs={epochs}", "hydra.sweep.dir=s") == 0
+    runs = {path.name: metrics(path) for path in Path("s").glob("optimizer*")}
+    request = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS"], "colParams": [], "startIndex": 0}
+    with server("s", fast) as ask:
+
+        def table() -> dict[str, Any]:
+            answer = ask("plugin/hparams/session_groups", json.dumps(request | {"sliceSize": 100}).encode())
+            return {
+                session["name"]: (group, session) for group in answer["sessionGroups"] for session in group["sessions"]
+            }
+
+        rows = eventually(
+            table, lambda found: len(found) == len(runs) and all(r[1]["metricValues"] for r in found.values())
+        )
+        assert rows.keys() == runs.keys()
+        for name, (group, session) in rows.items():
+            scores = {each["name"]["tag"]: each["value"] for each in session["metricValues"]}
+            assert scores == {tag: runs[name][tag] for tag in FINAL}
+            assert group["hparams"]["seed"] == int(name[-1])
+            assert group["hparams"]["optimizer._target_"].lower().endswith(name.split(",")[0].partition("=")[2])
+        columns = ask("plugin/hparams/experiment", b'{"experimentName": ""}')
+        assert [each["name"]["tag"] for each in columns["metricInfos"]] == list(FINAL)
+        assert {"seed", "optimizer.lr", "model.hidden"} <= {each["name"] for each in columns["hparamInfos"]}
+        assert all(ask("plugin/graphs/info")[name]["run_graph"] for name in runs)
+        assert b"fc1" in ask(f"plugin/graphs/graph?run={quote(next(iter(runs)))}&conceptual=false")
+        (chart,) = ask("plugin/custom_scalars/layout")["category"][0]["chart"]
+        assert chart["multiline"]["tag"] == ["^error/fc2$", "^error/fc1$"]

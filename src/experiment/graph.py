@@ -2,6 +2,7 @@
 
 import io
 import logging
+import warnings
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -43,7 +44,8 @@ class Graph(Callback):
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
                 try:
-                    with kept(), redirect_stdout(io.StringIO()):  # where torch prints its errors, too
+                    # torch prints its errors, and warns of what TensorBoard's graphs are made with.
+                    with kept(), redirect_stdout(io.StringIO()), warnings.catch_warnings(action="ignore"):
                         logger.experiment.add_graph(network, inputs)
                 except Exception as error:  # whatever somebody's network does while it is traced
                     log.info(f"TensorBoard shows no graph: {str(error).splitlines()[0]}")

@@ -11,7 +11,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class Randomness(Callback):
-    """Seeds each epoch of training anew; a checkpoint within an epoch holds the state of the streams."""
+    """Seeds each epoch, and what is scored after the last; a checkpoint within an epoch holds the streams' state."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -24,15 +24,23 @@ class Randomness(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Seed the epoch."""
-        seed = int(np.random.SeedSequence([self.seed, trainer.current_epoch]).generate_state(1)[0])
-        random.seed(seed)
-        np.random.seed(seed)
-        torch.manual_seed(seed)
+        self._seed(trainer.current_epoch)
         if self.loaded and trainer.current_epoch > 0:
             # A loader draws when its iterator is made: within the epoch, except for the first epoch of a start,
             # where Lightning makes it beforehand. Here it is made again, at the same place in the streams.
             iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
         self.loaded = None
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Seed what is scored after training: this start need not be the one that trained."""
+        if stage != "fit":
+            self._seed(trainer.current_epoch)
+
+    def _seed(self, epoch: int) -> None:
+        seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
+        random.seed(seed)
+        np.random.seed(seed)
+        torch.manual_seed(seed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of every stream."""
@@ -47,8 +55,10 @@ class Randomness(Callback):
 def kept() -> Iterator[None]:
     """A context after which every stream goes on as if nothing had been drawn within it."""
     state = _state()
-    yield
-    _set_state(state)
+    try:
+        yield
+    finally:
+        _set_state(state)
 
 
 def _state() -> dict[str, Any]:
