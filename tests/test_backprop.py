@@ -1,5 +1,7 @@
 """What is shown of backpropagation, computed by other roads: the chain rule in NumPy, differences, checkpoints."""
 
+import itertools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -297,3 +299,23 @@ def test_odd_modules(tmp_path):
     assert "error/0" not in found
     assert "gradient/0.weight" not in found
     assert found["update_ratio/5.bias"] == np.inf
+
+
+PAGE = (faults.ROOT / "docs/backpropagation.md").read_text()
+
+
+def test_the_lines_of_code_that_the_page_shows_are_the_projects():
+    source = "".join(path.read_text() for path in (faults.ROOT / "src/experiment").glob("*.py"))
+    lines = re.findall(r"```python\n(.*?)\n```", PAGE, re.DOTALL)
+    assert len(lines) == 4
+    assert all(line in source for line in lines)
+
+
+def test_the_error_of_deep_sigmoids_vanishes_as_the_page_says(train):
+    (command,) = re.findall(r"```sh\npython train.py (.*?)\n```", PAGE)
+    assert train(*command.split(), "hydra.sweep.dir=sweep") == 0
+    for activation in ("sigmoid", "relu"):
+        (directory,) = Path("sweep").glob(f"*model.activation={activation}")
+        errors = [scalars_at(directory, 990)[f"error/fc{i}"] for i in range(1, 7)]
+        vanished = [error < 0.2 * later for error, later in itertools.pairwise(errors)]
+        assert vanished == [activation == "sigmoid"] * 5

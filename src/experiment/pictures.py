@@ -46,6 +46,7 @@ def losses(curves: Mapping[str, Curve]) -> Figure:
     for tag in sorted(curves, key=[*STYLES].__contains__, reverse=True):
         axes.plot(*zip(*curves[tag], strict=True), label=tag, **STYLES.get(tag, SINGLE))
     _finish(axes, curves.values(), "Loss", "loss")
+    axes.legend(frameon=False)
     return figure
 
 
@@ -61,12 +62,14 @@ def backpropagation(curves: Mapping[str, Curve]) -> Figure:
     )
     shades = colormaps["viridis"](np.linspace(0, 0.9, len(layers)))
     for index, (part, prefix, title, label) in enumerate(parts):
-        axes = figure.add_axes((0.07 + 0.51 * index, 0.12, 0.41, 0.8))
-        for number, (tag, curve) in enumerate(part.items()):
-            name = tag.removeprefix(prefix).removesuffix(".weight")
-            style = {"color": shades[number], "label": name if number < NAMED else None, "lw": 1.3}
-            axes.plot(*zip(*curve, strict=True), **style)
+        axes = figure.add_axes((0.07 + 0.46 * index, 0.12, 0.36, 0.8))
+        for tag, curve in part.items():
+            layer = tag.removeprefix(prefix).removesuffix(".weight")
+            number = layers.index(layer)
+            name = layer if number < NAMED else None
+            axes.plot(*zip(*curve, strict=True), color=shades[number], label=name, lw=1.3)
         _finish(axes, part.values(), title, label)
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="center right", frameon=False)
     return figure
 
 
@@ -76,8 +79,6 @@ def _finish(axes: Axes, curves: Iterable[Curve], title: str, label: str) -> None
     if len(values) and values.max() > 100 * values.min():
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
-    if axes.lines:
-        axes.legend(frameon=False)
 
 
 def render(figure: Figure, path: Path | None = None) -> np.ndarray:
