@@ -18,6 +18,7 @@ FILES = {
     "callbacks/default.yaml": ["callbacks=default"],
     "data/line.yaml": ["data=line"],
     "experiment/mini_batches.yaml": ["experiment=mini_batches", "trainer.max_epochs=2"],
+    "experiment/vanishing_gradient.yaml": ["experiment=vanishing_gradient", "trainer.max_epochs=2"],
     "hydra/job_logging/experiment.yaml": ["hydra/job_logging=experiment"],
     "model/simple_net.yaml": ["model=simple_net"],
     "optimizer/adam.yaml": ["optimizer=adam", "optimizer.betas=[0.8,0.9]"],
