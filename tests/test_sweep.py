@@ -140,3 +140,13 @@ def test_odd_values_make_directories_that_can_be_found_again(train):
     assert train("-m", odd, "model.hidden=[3],[2,2]", "trainer.max_epochs=2", "hydra.sweep.dir='a b/ü'") == 0
     for hidden in ("[3]", "[2,2]"):
         assert metrics(Path(f"a b/ü/{odd},model.hidden={hidden}"))["status"] == "finished"
+
+
+def test_the_best_run_is_named_first_and_the_diverged_last(train, capfd):
+    rates = "optimizer.lr=1e37,0.001,300,0.1"
+    assert train("-m", rates, "trainer.max_epochs=100", "hydra.sweep.dir=sweep") == 0
+    told = capfd.readouterr().out.partition("val/loss, the best first:\n")[2].splitlines()[:4]
+    assert [line.split()[2] for line in told[:2]] == ["optimizer.lr=0.1", "optimizer.lr=0.001"]
+    assert [line.split()[1] for line in told] == ["finished"] * 2 + ["diverged"] * 2
+    losses = [metrics(Path(f"sweep/optimizer.lr={rate}"))["val/loss"] for rate in ("0.1", "0.001")]
+    assert [float(line.split()[0]) for line in told[:2]] == pytest.approx(losses, rel=1e-4)

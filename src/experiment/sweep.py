@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 UNNAMED = {*FREE, HORIZON}  # keys that name a directory only where the sweep varies them
 LONGEST = 200  # bytes of a directory's name
+BEST = 10  # runs that are named at the end
 
 
 class Sweep(Sweeper):
@@ -72,6 +73,8 @@ class Sweep(Sweeper):
         returned = list(self.engine.launch(jobs, initial_job_idx=0))
         failed = [job for job in returned if job.status != JobStatus.COMPLETED]
         log.info(f"{len(returned) - len(failed)} of {len(returned)} runs are complete.")
+        if best := ranked([job for job in returned if job.status == JobStatus.COMPLETED]):
+            log.info("\n  ".join(["val/loss, the best first:", *best[:BEST]]))
         log.info(f"directory: {directory}\ntensorboard --logdir {shlex.quote(str(directory))}")
         if failed:
             lines = [f"{' '.join(job.overrides or ())}: {said(job._return_value)}" for job in failed]
@@ -86,6 +89,21 @@ def _choices(override: Override) -> list[str]:
     if not override.is_discrete_sweep():
         raise ConfigurationError.listing([f"{override.input_line}: a list of values, or a range, can be swept"])
     return [f"{key}={value}" for value in override.sweep_string_iterator()]
+
+
+def ranked(jobs: Sequence[JobReturn]) -> list[str]:
+    """Return a line for each run that came to an end, the lowest ``val/loss`` first, those that diverged last."""
+
+    def order(job: JobReturn) -> tuple[bool, float]:
+        loss = job.return_value.get("val/loss")
+        return job.return_value["status"] == "diverged", math.inf if loss is None else loss
+
+    def line(job: JobReturn) -> str:
+        assert job.hydra_cfg is not None
+        loss, status = (job.return_value.get(key) for key in ("val/loss", "status"))
+        return f"{'-' if loss is None else f'{loss:.5g}':>9}  {status}  {job.hydra_cfg.hydra.sweep.subdir}"
+
+    return [line(job) for job in sorted((job for job in jobs if job.return_value), key=order)]
 
 
 def directory_name(job: Sequence[str], varied: set[str]) -> str:
