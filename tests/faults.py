@@ -12,6 +12,7 @@ import os
 import random
 import runpy
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,7 +34,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from experiment import run as _run  # noqa: F401
 from experiment import schema
+from experiment.checkpoints import load
 from experiment.command import quoted
+from experiment.schema import ConfigurationError
 from tests.conftest import ROOT, checkpoint, metrics
 
 # JSON alone takes 3.0 for a whole number.
@@ -154,6 +157,54 @@ def survive(name: str, kills: int, where: Path, seed: int = 0) -> Survived:
     return survived
 
 
+def truncate(saved: Path) -> int:
+    """Truncate a checkpoint at every tenth byte, and see that it is seen; returns how often."""
+    whole = saved.read_bytes()
+    assert load(saved) is not None
+    lengths = range(0, len(whole), 10)
+    for length in lengths:
+        saved.write_bytes(whole[:length])
+        assert load(saved) is None, length
+    saved.write_bytes(whole)
+    return len(lengths)
+
+
+def flip(saved: Path, flips: int) -> int:
+    """Flip single bits all over a checkpoint, and see that it is seen or did no harm; returns how often it was seen."""
+    whole, draw, seen = saved.read_bytes(), random.Random(0), 0
+    expected = repr(load(saved))
+    for _ in range(flips):
+        flipped = bytearray(whole)
+        flipped[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
+        saved.write_bytes(flipped)
+        try:
+            content = load(saved)
+        except ConfigurationError:
+            content = None
+        seen += content is None
+        assert content is None or repr(content) == expected
+    saved.write_bytes(whole)
+    return seen
+
+
+def fill_up(where: Path, kilobytes: int) -> None:
+    """Run on a file system that is too small, which is told, and go on when it is larger, as if nothing had been."""
+    small = where / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(small)], check=True)
+    arguments = ["trainer.max_epochs=2500", "checkpoint.every_n_seconds=0.1"]
+    try:
+        assert start(arguments, small / "run") == 1
+        out = small / "run.out"
+        assert not out.exists() or "Traceback" not in out.read_text()
+        subprocess.run(["mount", "-o", "remount,size=16m", str(small)], check=True)
+        assert start(arguments, small / "run") == 0
+        assert start(arguments, where / "straight") == 0
+        assert result(small / "run") == result(where / "straight")
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
 def wrong_overrides() -> st.SearchStrategy[str]:
     """Overrides of one key of the schema each, with a value that its type or its range does not allow."""
     values = st.one_of(
@@ -209,6 +260,15 @@ if __name__ == "__main__":
                 f"{survived.went_on} starts went on from a checkpoint; all bit-identical",
                 flush=True,
             )
+        saved = Path(folder, "full_batch/expected/checkpoints/last.ckpt")
+        print(f"truncations: {truncate(saved)}, each seen", flush=True)
+        print(f"flipped bits: 2000, {flip(saved, 2000)} of them seen, the others without harm", flush=True)
+        if sys.platform == "linux" and os.geteuid() == 0:
+            sizes = (60, 100, 140, 180, 220)
+            for size in sizes:
+                Path(folder, str(size)).mkdir()
+                fill_up(Path(folder, str(size)), size)
+            print(f"full disks: {len(sizes)}, each told, and gone on with when there was room", flush=True)
         tried = set()
 
         @settings(max_examples=wrong, database=None, deadline=None, suppress_health_check=list(HealthCheck))
