@@ -78,7 +78,7 @@ def test_the_server_shows_every_run_its_curves_and_its_picture(train, fast):
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_the_table_of_hyperparameters_lists_every_run_once_with_its_final_scores(train, fast):
-    """Finished, diverged, and gone on with, of two optimizers; the graph and the chart of the errors are there too."""
+    """Finished, diverged, and gone on with, of two optimizers; the chart of the errors is there too."""
     for epochs in (20, 30):
         assert train("-m", "optimizer=sgd,adam", "seed=0,1", f"trainer.max_epochs={epochs}", "hydra.sweep.dir=s") == 0
     runs = {path.name: metrics(path) for path in Path("s").glob("optimizer*")}
@@ -102,8 +102,6 @@ def test_the_table_of_hyperparameters_lists_every_run_once_with_its_final_scores
             assert group["hparams"]["optimizer._target_"].lower().endswith(name.split(",")[0].partition("=")[2])
         columns = ask("plugin/hparams/experiment", b'{"experimentName": ""}')
         assert [each["name"]["tag"] for each in columns["metricInfos"]] == list(FINAL)
-        assert {"seed", "optimizer.lr", "model.hidden"} <= {each["name"] for each in columns["hparamInfos"]}
-        assert all(ask("plugin/graphs/info")[name]["run_graph"] for name in runs)
-        assert b"fc1" in ask(f"plugin/graphs/graph?run={quote(next(iter(runs)))}&conceptual=false")
+        assert {"seed", "model.hidden"} <= {each["name"] for each in columns["hparamInfos"]}
         (chart,) = ask("plugin/custom_scalars/layout")["category"][0]["chart"]
         assert chart["multiline"]["tag"] == ["^error/fc2$", "^error/fc1$"]
