@@ -1,8 +1,6 @@
 """The random streams of training: what an epoch draws depends on the seed and the epoch, not on earlier starts."""
 
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -49,16 +47,6 @@ class Randomness(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep what ``state_dict`` returned until training starts."""
         self.loaded = state_dict
-
-
-@contextmanager
-def kept() -> Iterator[None]:
-    """A context after which every stream goes on as if nothing had been drawn within it."""
-    state = _state()
-    try:
-        yield
-    finally:
-        _set_state(state)
 
 
 def _state() -> dict[str, Any]:
