@@ -132,6 +132,32 @@ def test_the_best_of_a_longer_run_is_not_the_end_of_a_shorter_one(run):
     assert faults.result(directory) == faults.result(straight)
 
 
+@pytest.mark.parametrize("dying", ["finish", "_link"])
+def test_the_best_state_survives_a_death_between_the_files(elsewhere, monkeypatch, dying):
+    """After training and before the best is copied; or when the best is in its place, and the last not yet."""
+    arguments = ["trainer.max_epochs=100", "checkpoint.every_n_seconds=0"]
+    assert faults.start(arguments, elsewhere / "straight") == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            checkpoints.Checkpoints if dying == "finish" else checkpoints, dying, lambda *_, **__: os._exit(9)
+        )
+        assert faults.start(arguments, elsewhere / "run") == 9
+    assert faults.start(arguments, elsewhere / "run") == 0
+    assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
+    assert checkpoint(elsewhere / "run", "best")["global_step"] == 100
+
+
+def test_what_is_scored_at_the_end_is_the_same_by_another_process(run):
+    """Killed when all is trained and nothing scored: the validation points of this module are drawn anew."""
+    arguments = ["--config-dir", str(faults.ROOT / "tests/stranger"), "experiment=stranger", "trainer.max_epochs=6"]
+    directory = run(*arguments)
+    before = faults.result(directory)
+    (directory / "metrics.json").unlink()
+    assert faults.start(arguments, directory) == 0
+    assert faults.steps(directory) == [0, 48]
+    assert faults.result(directory) == before
+
+
 def test_a_best_state_amid_batches_is_not_gone_on_from(run, train, capfd):
     arguments = ["data.batch_size=20", "data.num_points=2000", "trainer.val_check_interval=30"]
     arguments += ["trainer.check_val_every_n_epoch=1"]

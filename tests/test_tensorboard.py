@@ -99,6 +99,7 @@ def test_the_table_of_hyperparameters_lists_every_run_once_with_its_final_scores
             scores = {each["name"]["tag"]: each["value"] for each in session["metricValues"]}
             assert scores == {tag: runs[name][tag] for tag in FINAL}
             assert group["hparams"]["seed"] == int(name[-1])
+            assert group["hparams"]["trainer.max_epochs"] == 30
             assert group["hparams"]["optimizer._target_"].lower().endswith(name.split(",")[0].partition("=")[2])
         columns = ask("plugin/hparams/experiment", b'{"experimentName": ""}')
         assert [each["name"]["tag"] for each in columns["metricInfos"]] == list(FINAL)

@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
+
+from experiment.logger import tensorboards
 
 BINS = 30  # of a histogram
 
@@ -105,7 +106,7 @@ class Backprop(Callback):
         """Lay the errors on one chart, from the output to the input: in the order in which they came."""
         if not self.laid_out:
             self.laid_out = True
-            for logger in _tensorboards(trainer):
+            for logger in tensorboards(trainer):
                 tags = [f"^{re.escape(tag)}$" for tag in errors]
                 logger.experiment.add_custom_scalars({"backpropagation": {"error of each layer": ["Multiline", tags]}})
 
@@ -141,12 +142,8 @@ def _short(name: str) -> str:
     return name.removeprefix("net.")
 
 
-def _tensorboards(trainer: Trainer) -> list[TensorBoardLogger]:
-    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero]
-
-
 def _log_histogram(trainer: Trainer, tag: str, values: Tensor) -> None:
     elements = values.detach().float().flatten().cpu()
     elements = elements[elements.isfinite()]
-    for logger in _tensorboards(trainer) if len(elements) else ():
+    for logger in tensorboards(trainer) if len(elements) else ():
         logger.experiment.add_histogram(tag, elements, _step(trainer), bins=BINS)

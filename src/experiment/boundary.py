@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -16,6 +15,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from experiment.classifier import PointsClassifier
 from experiment.datamodule import Batches, PointsDataModule
+from experiment.logger import tensorboards
 from experiment.pictures import render
 
 # Blue and orange of Okabe and Ito's palette: told apart with any kind of colour vision.
@@ -64,16 +64,14 @@ class DecisionBoundary(Callback):
         self._log(trainer, pl_module)
 
     def _log(self, trainer: Trainer, module: LightningModule) -> None:
-        data = getattr(trainer, "datamodule", None)
-        boards = [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger)]
-        if not (boards and trainer.is_global_zero and isinstance(module, PointsClassifier)):
-            return
-        if isinstance(data, PointsDataModule):
-            step = trainer.global_step
-            figure = Figure(figsize=(4, 4.2), dpi=100)
-            _panel(figure.add_axes((0.13, 0.1, 0.83, 0.83)), module, data.train_dataloader(), data.parameters, step)
-            for board in boards:
-                board.experiment.add_image("decision_boundary", render(figure), step, dataformats="HWC")
+        data, points = getattr(trainer, "datamodule", None), trainer.train_dataloader
+        if isinstance(module, PointsClassifier) and isinstance(data, PointsDataModule) and isinstance(points, Batches):
+            for board in tensorboards(trainer):
+                figure = Figure(figsize=(4, 4.2), dpi=100)
+                axes = figure.add_axes((0.13, 0.1, 0.83, 0.83))
+                _panel(axes, module, points, data.parameters, trainer.global_step)
+                image = render(figure)
+                board.experiment.add_image("decision_boundary", image, trainer.global_step, dataformats="HWC")
 
     def draw(self, directory: Path, model: LightningModule, data: LightningDataModule, step: int) -> None:
         """Draw ``decision_boundary.png``, of a model after its last step, and ``training.png``, of the way there."""

@@ -123,7 +123,7 @@ class Checkpoints(Checkpoint):
         self.between_epochs = False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Say of a state between epochs that the next one is not begun: Lightning has counted it as ready by now."""
+        """Say if the horizon matters, and between epochs that the next one is not begun: Lightning has it as ready."""
         checkpoint["horizon_matters"] = isinstance(trainer, HorizonTrainer) and trainer.horizon_matters
         if self.between_epochs:
             for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():

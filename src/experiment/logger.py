@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.rank_zero import rank_zero_only
+from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
@@ -88,6 +89,11 @@ class RunLogger(TensorBoardLogger):
     def close(self) -> None:
         """End the log."""
         self.file.close()
+
+
+def tensorboards(trainer: Trainer) -> list[TensorBoardLogger]:
+    """Return the TensorBoard loggers that this process writes to."""
+    return [logger for logger in trainer.loggers if isinstance(logger, TensorBoardLogger) and trainer.is_global_zero]
 
 
 class EventFile:

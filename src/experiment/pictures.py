@@ -53,21 +53,19 @@ def losses(curves: Mapping[str, Curve]) -> Figure:
 def backpropagation(curves: Mapping[str, Curve]) -> Figure:
     """Return a picture of each layer's error, from the output to the input, and of how far its weights move."""
     figure = Figure(figsize=(11, 4.2), dpi=120)
-    errors = {tag: curve for tag, curve in curves.items() if tag.startswith("error/")}
-    layers = [tag.removeprefix("error/") for tag in errors]
-    ratios = {tag: curves[tag] for layer in layers if (tag := f"update_ratio/{layer}.weight") in curves}
+    errors = {tag.removeprefix("error/"): curve for tag, curve in curves.items() if tag.startswith("error/")}
+    moves = {layer: curves[tag] for layer in errors if (tag := f"update_ratio/{layer}.weight") in curves}
     parts = (
-        (errors, "error/", "The error passed back to each layer", "‖∂L/∂z‖"),
-        (ratios, "update_ratio/", "How far a step moves the weights", "‖Δw‖ / ‖w‖"),
+        (errors, "The error passed back to each layer", "‖∂L/∂z‖"),
+        (moves, "How far a step moves the weights", "‖Δw‖ / ‖w‖"),
     )
-    shades = colormaps["viridis"](np.linspace(0, 0.9, len(layers)))
-    for index, (part, prefix, title, label) in enumerate(parts):
+    shades = dict(zip(errors, colormaps["viridis"](np.linspace(0, 0.9, len(errors))), strict=True))
+    named = list(errors)[:NAMED]
+    for index, (part, title, label) in enumerate(parts):
         axes = figure.add_axes((0.07 + 0.46 * index, 0.12, 0.36, 0.8))
-        for tag, curve in part.items():
-            layer = tag.removeprefix(prefix).removesuffix(".weight")
-            number = layers.index(layer)
-            name = layer if number < NAMED else None
-            axes.plot(*zip(*curve, strict=True), color=shades[number], label=name, lw=1.3)
+        for layer, curve in part.items():
+            name = layer if layer in named else None
+            axes.plot(*zip(*curve, strict=True), color=shades[layer], label=name, lw=1.3)
         _finish(axes, part.values(), title, label)
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="center right", frameon=False)
     return figure

@@ -71,9 +71,10 @@ class Sweep(Sweeper):
         make(directory, "hydra.sweep.dir")
         OmegaConf.save(self.master, directory / "multirun.yaml")
         returned = list(self.engine.launch(jobs, initial_job_idx=0))
+        complete = [job for job in returned if job.status == JobStatus.COMPLETED]
         failed = [job for job in returned if job.status != JobStatus.COMPLETED]
-        log.info(f"{len(returned) - len(failed)} of {len(returned)} runs are complete.")
-        if best := ranked([job for job in returned if job.status == JobStatus.COMPLETED]):
+        log.info(f"{len(complete)} of {len(returned)} runs are complete.")
+        if best := ranked(complete):
             log.info("\n  ".join(["val/loss, the best first:", *best[:BEST]]))
         log.info(f"directory: {directory}\ntensorboard --logdir {shlex.quote(str(directory))}")
         if failed:
@@ -103,7 +104,8 @@ def ranked(jobs: Sequence[JobReturn]) -> list[str]:
         loss, status = (job.return_value.get(key) for key in ("val/loss", "status"))
         return f"{'-' if loss is None else f'{loss:.5g}':>9}  {status}  {job.hydra_cfg.hydra.sweep.subdir}"
 
-    return [line(job) for job in sorted((job for job in jobs if job.return_value), key=order)]
+    lasting = [job for job in jobs if job.return_value]  # a trial has no result
+    return [line(job) for job in sorted(lasting, key=order)]
 
 
 def directory_name(job: Sequence[str], varied: set[str]) -> str:
