@@ -116,9 +116,12 @@ def test_a_schedule_up_to_the_end_goes_on_but_is_not_extended(elsewhere, run, tr
     assert faults.result(elsewhere / "killed") == faults.result(elsewhere / "straight")
 
 
+OVERFITS = ["data.num_points=20", "data.noise=0.2", "optimizer=adam", "optimizer.lr=0.05", "seed=1"]
+
+
 def test_the_best_of_a_longer_run_is_not_the_end_of_a_shorter_one(run):
     """The end is scored whether or not training would: where it is the best, a longer run still has its own best."""
-    common = ["data.num_points=20", "data.noise=0.2", "optimizer=adam", "optimizer.lr=0.05", "seed=1"]
+    common = [*OVERFITS]
     every_epoch = run(*common, "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=1", name="every epoch")
     losses = dict(scalars(every_epoch)["val/loss"])
     end = min(losses, key=losses.__getitem__) + 1  # it overfits from there on
@@ -132,19 +135,35 @@ def test_the_best_of_a_longer_run_is_not_the_end_of_a_shorter_one(run):
     assert faults.result(directory) == faults.result(straight)
 
 
-@pytest.mark.parametrize("dying", ["finish", "_link"])
-def test_the_best_state_survives_a_death_between_the_files(elsewhere, monkeypatch, dying):
-    """After training and before the best is copied; or when the best is in its place, and the last not yet."""
-    arguments = ["trainer.max_epochs=100", "checkpoint.every_n_seconds=0"]
+def test_the_best_state_survives_a_death_before_it_is_copied(elsewhere, monkeypatch):
+    arguments = ["trainer.max_epochs=100"]
     assert faults.start(arguments, elsewhere / "straight") == 0
     with monkeypatch.context() as patch:
-        patch.setattr(
-            checkpoints.Checkpoints if dying == "finish" else checkpoints, dying, lambda *_, **__: os._exit(9)
-        )
+        patch.setattr(checkpoints.Checkpoints, "finish", lambda *_, **__: os._exit(9))
         assert faults.start(arguments, elsewhere / "run") == 9
     assert faults.start(arguments, elsewhere / "run") == 0
     assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
     assert checkpoint(elsewhere / "run", "best")["global_step"] == 100
+
+
+def test_the_best_state_survives_a_death_between_the_two_files(elsewhere, monkeypatch):
+    """One of best.ckpt and last.ckpt is in its place, the other not yet; no later state is better."""
+    arguments = [*OVERFITS, "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=25"]
+    assert faults.start(arguments, elsewhere / "straight") == 0
+    put = checkpoints._put
+
+    def dies_after(file: Path, place: Path) -> None:
+        waiting = (file.parent / "better.ckpt").exists()
+        put(file, place)
+        if waiting:
+            os._exit(9)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "_put", dies_after)
+        assert faults.start(arguments, elsewhere / "run") == 9
+    assert faults.start(arguments, elsewhere / "run") == 0
+    assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
+    assert checkpoint(elsewhere / "run", "best")["global_step"] == 25
 
 
 def test_what_is_scored_at_the_end_is_the_same_by_another_process(run):
