@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from experiment.logger import FINAL
+from experiment.hyperparameters import FINAL
 from tests.conftest import metrics, plain_loop
 
 

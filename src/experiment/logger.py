@@ -16,11 +16,9 @@ from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 from torch.utils.tensorboard.writer import FileWriter
 
 FLUSH = 1.0  # seconds after which what was logged can be seen
-FINAL = ("val/loss", "val/accuracy", "test/loss", "test/accuracy")  # what the table of hyperparameters ends in
 STARTS = ("_hparams_/", "custom_scalars__config__")  # what each start logs anew: the first of it that is read counts
 
 
@@ -33,19 +31,19 @@ class RunLogger(TensorBoardLogger):
     Args:
         directory: of the run.
         step: the first step that is not completed; what earlier starts logged at it or later is dropped.
-        hyperparameters: the run's row of the table.
+        hyperparameters: the table, the run's row in it, and what says that the run is complete.
 
     Attributes:
         logged: the newest value of each scalar.
     """
 
-    def __init__(self, directory: Path, step: int, hyperparameters: Mapping[str, bool | float | str]) -> None:
+    def __init__(self, directory: Path, step: int, hyperparameters: tuple[Summary, Summary, Summary]) -> None:
         super().__init__(str(directory), name="", version="", default_hp_metric=False)
         carried = [event for event in _events(directory) if event.step < step]
         self.logged = {value.tag: value.simple_value for event in carried for value in event.summary.value}
         self.file = EventFile(_replace(directory, carried))
         self.writer = _Writer(self.file)
-        columns, row, self.end = hparams(hyperparameters, dict.fromkeys(FINAL, 0.0))
+        columns, row, self.end = hyperparameters
         for summary in (columns, row):
             self.file.add_event(Event(wall_time=time.time(), summary=summary))
 

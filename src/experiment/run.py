@@ -26,9 +26,10 @@ from omegaconf import DictConfig, OmegaConf
 from experiment import pictures, schema, targets
 from experiment.backprop import Backprop
 from experiment.checkpoints import Checkpoints, WholeCheckpointIO
-from experiment.directory import Claim, RunDirectory, is_trial, leaves
+from experiment.directory import Claim, RunDirectory, is_trial
 from experiment.divergence import Divergence
 from experiment.horizon import HorizonTrainer
+from experiment.hyperparameters import hyperparameters
 from experiment.interrupts import Interrupted, Interrupts
 from experiment.logger import RunLogger
 from experiment.progress import TimedProgressBar
@@ -122,7 +123,7 @@ def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> di
             return claim.result
         with _recorded(directory.path / "train.log"):
             try:
-                result = _run(config, directory, claim)
+                result = _run(config, hydra, directory, claim)
             except Interrupted as interrupted:
                 interrupted.hydra = hydra
                 raise
@@ -154,18 +155,12 @@ def callbacks_of(config: DictConfig) -> list[Callback]:
     return [callback for callback in targets.instantiate(config, "callbacks").values() if callback]
 
 
-def _hyperparameters(config: DictConfig) -> dict[str, bool | float | str]:
-    return {
-        key: value if isinstance(value, bool | int | float | str) else schema.typed(value)
-        for key, value in leaves(config).items()
-        if not key.startswith(("callbacks.", "checkpoint.", "backprop.")) and not key.endswith("._partial_")
-    }
-
-
-def _run(config: DictConfig, directory: RunDirectory, claim: Claim) -> dict[str, Any]:
+def _run(config: DictConfig, hydra: DictConfig, directory: RunDirectory, claim: Claim) -> dict[str, Any]:
     """Train from where the claim stands, validate, test, and write down what came of it."""
     arguments = _trainer_arguments(config)
-    logger = RunLogger(directory.path, claim.step, _hyperparameters(config)) if arguments.pop("logger", True) else None
+    logger = None
+    if arguments.pop("logger", True):
+        logger = RunLogger(directory.path, claim.step, hyperparameters(config, hydra.overrides.task))
     with Interrupts() as interrupts, closing(logger) if logger else nullcontext():
         every = config.checkpoint.every_n_seconds
         checkpoints = Checkpoints(directory.checkpoints, every, interrupts, logger.sync if logger else lambda: None)

@@ -7,6 +7,7 @@ The errors, ``--help`` and the JSON schemas that editors use on the YAML all fol
 import ast
 import builtins
 import difflib
+import functools
 import json
 import sys
 import textwrap
@@ -370,6 +371,22 @@ def json_schemas() -> dict[str, Any]:
 def typed(value: Any) -> str:
     """Return a value as one would type it."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+@functools.cache
+def types() -> dict[str, set[str]]:
+    """Return the JSON types that the value of each key may have, of all that can be chosen."""
+    fields = {"seed": _fields(Configuration)["seed"]} | {
+        f"{group}.{key}": field
+        for group in GROUPS
+        for member in _members(group)
+        for key, field in _fields(member).items()
+    }
+    return {
+        key: {each.get("type", "any") for each in field.get("anyOf", [field])}
+        for key, field in fields.items()
+        if field.get("type") != "object"
+    }
 
 
 def _members(group: str) -> list[type[Node]]:
