@@ -106,7 +106,8 @@ def command(main: Main) -> Main:
             if full == "1":
                 raise
             if not isinstance(cause, (ReportedError, SearchPathException)):
-                cause = _explained(cause, Path(inspect.getfile(inspect.unwrap(main))).parent / "conf")
+                conf = Path(inspect.getfile(inspect.unwrap(main))).parent / "conf"
+                cause = _explained(cause, conf, sys.argv[1:])
             print(cause if isinstance(cause, SearchPathException) else said(cause), file=sys.stderr)
             sys.exit(1)
         finally:
@@ -161,12 +162,29 @@ def make(directory: Path, key: str) -> None:
         raise ConfigurationError.listing([f"{key}={directory}: {error.strerror}"]) from error
 
 
-def _explained(error: BaseException | None, conf: Path) -> BaseException | None:
+def composed(overrides: Sequence[str], conf: Path) -> DictConfig:
+    """Return the configuration that the overrides compose of the files in a directory.
+
+    Raises:
+        ConfigurationError: it is not what the schema says.
+    """
+    if not conf.is_dir():
+        raise ConfigurationError(f"There is no {conf}/ here: give the directory of a run, or go where train.py is.")
+    try:
+        with initialize_config_dir(str(conf.absolute()), version_base="1.3"):
+            config = compose("config", list(overrides))
+    except Exception as error:
+        raise _explained(error, conf, overrides) or error from error
+    schema.check(config)
+    return config
+
+
+def _explained(error: BaseException | None, conf: Path, arguments: Sequence[str]) -> BaseException | None:
     """Return an error that names everything that is wrong with the command line, if that is why it arose."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--config-dir", "-cd")
     parser.add_argument("--multirun", "-m", action="store_true")
-    known, rest = parser.parse_known_args()
+    known, rest = parser.parse_known_args(arguments)
     overrides = [argument for argument in rest if not argument.startswith("-")]
     roots = [conf, *([Path(known.config_dir).absolute()] if known.config_dir else [])]
     where = [f"hydra.searchpath=[{','.join(f'file://{root}' for root in roots[1:])}]"]

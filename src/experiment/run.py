@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,12 +56,17 @@ for message in (
     warnings.filterwarnings("ignore", message=message)
 
 
-def check_here(config: DictConfig, hydra: DictConfig) -> None:
-    """Raise a ``ConfigurationError`` where what a configuration names is not there: a class, an accelerator."""
-    targets.importable_from(hydra)
+def check_here(config: DictConfig, hydra: DictConfig | None = None) -> None:
+    """Raise a ``ConfigurationError`` where what a configuration names is not there: a class, an accelerator.
+
+    Args:
+        hydra: of the command that composed it; it may name a directory of one's own code.
+    """
+    if hydra is not None:
+        targets.importable_from(hydra)
     targets.check(config)
     _attempt("optimizer", lambda: targets.instantiate(config, "optimizer")([torch.nn.Parameter(torch.zeros(1))]))
-    arguments = _trainer_arguments(config)
+    arguments = trainer_arguments(config)
     try:
         Trainer(**arguments)
     except Exception:
@@ -70,8 +75,12 @@ def check_here(config: DictConfig, hydra: DictConfig) -> None:
         _attempt("trainer", functools.partial(Trainer, **arguments))
 
 
-def recorded(directory: RunDirectory) -> tuple[DictConfig, DictConfig]:
+def recorded(directory: RunDirectory, changes: Sequence[str] = ()) -> tuple[DictConfig, DictConfig]:
     """Return the configuration of a run's directory, and Hydra's, checked as those of a stranger.
+
+    Args:
+        directory: of the run.
+        changes: ``key=value``, of keys that are to be other than recorded.
 
     Raises:
         ConfigurationError: there is none, or it cannot be run here.
@@ -80,6 +89,7 @@ def recorded(directory: RunDirectory) -> tuple[DictConfig, DictConfig]:
     if config is None:
         raise ConfigurationError(f"{directory.path} holds no run.")
     hydra = cast(DictConfig, OmegaConf.load(directory.path / ".hydra" / "hydra.yaml").hydra)
+    config.merge_with_dotlist(list(changes))
     schema.check(config)
     check_here(config, hydra)
     return config, hydra
@@ -92,7 +102,8 @@ def _attempt(what: str, make: Callable[[], Any]) -> None:
         raise ConfigurationError.listing([f"{what}: {error}"]) from error
 
 
-def _trainer_arguments(config: DictConfig) -> dict[str, Any]:
+def trainer_arguments(config: DictConfig) -> dict[str, Any]:
+    """Make what Lightning's ``Trainer`` takes."""
     arguments: dict[str, Any] = targets.instantiate(config, "trainer")
     bar = arguments.get("enable_progress_bar") is not False and sys.stderr.isatty()
     return arguments | {"enable_progress_bar": bar}
@@ -134,7 +145,7 @@ def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> di
 def _trial(config: DictConfig, directory: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as elsewhere:
         model, data = model_and_data(config)
-        arguments = _trainer_arguments(config) | {"default_root_dir": elsewhere}
+        arguments = trainer_arguments(config) | {"default_root_dir": elsewhere}
         Trainer(**arguments, callbacks=callbacks_of(config)).fit(model, datamodule=data)
     with suppress(OSError):
         directory.rmdir()  # as Hydra made it; where it holds anything it stays
@@ -157,7 +168,7 @@ def callbacks_of(config: DictConfig) -> list[Callback]:
 
 def _run(config: DictConfig, hydra: DictConfig, directory: RunDirectory, claim: Claim) -> dict[str, Any]:
     """Train from where the claim stands, validate, test, and write down what came of it."""
-    arguments = _trainer_arguments(config)
+    arguments = trainer_arguments(config)
     logger = None
     if arguments.pop("logger", True):
         logger = RunLogger(directory.path, claim.step, hyperparameters(config, hydra.overrides.task))
