@@ -1,5 +1,6 @@
 """One step explained: each number on the page computed by another road."""
 
+import itertools
 import re
 import sys
 from collections.abc import Callable
@@ -130,7 +131,7 @@ def test_the_chain_rule_agrees_with_finite_differences():
     points, classes, shares = rng.normal(size=(9, 2)), rng.integers(0, 2, 9) * 1.0, rng.random(9)
     for activation in ACTIVATIONS:
         widths = [2, 3, 4, 1]
-        parameters = [(rng.normal(size=(o, i)), rng.normal(size=o)) for i, o in zip(widths, widths[1:], strict=False)]
+        parameters = [(rng.normal(size=(o, i)), rng.normal(size=o)) for i, o in itertools.pairwise(widths)]
         layers, _ = backpropagate(parameters, activation, points, classes, shares)
         for layer, pair in zip(layers, parameters, strict=True):
             for value, gradient in zip(pair, (layer.weight_gradient, layer.bias_gradient), strict=True):

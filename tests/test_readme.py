@@ -36,7 +36,9 @@ def test_the_first_command_is_a_process_that_works(elsewhere):
     assert done.stdout.endswith("tensorboard --logdir outputs\n")
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if "outputs/first" not in each])
+@pytest.mark.parametrize(
+    "command", [each for each in COMMANDS if each.startswith("python train.py") and "outputs/first" not in each]
+)
 def test_a_command_works(process, command):
     done = process(command)
     assert (done.returncode, done.stderr) == (0, "")
@@ -49,7 +51,7 @@ def test_a_command_works(process, command):
 
 
 def test_the_run_that_is_started_again_goes_on(process):
-    first, longer, again = (each for each in COMMANDS if "outputs/first" in each)
+    first, longer, again, explain = (each for each in COMMANDS if "outputs/first" in each)
     assert process(first).returncode == 0
     assert metrics(Path("outputs/first"))["step"] == 1000
     assert process(longer).returncode == 0
@@ -57,6 +59,17 @@ def test_the_run_that_is_started_again_goes_on(process):
     done = subprocess.run([sys.executable, *shlex.split(again)[1:]], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("bit-identical: every curve, every weight, every score.\n")
+    done = subprocess.run([sys.executable, *shlex.split(explain)[1:]], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Step 300 of a 2-4-1 net on 100 points; followed is point 7")
+
+
+def test_a_step_is_explained_as_shown(elsewhere):
+    for command in (each for each in COMMANDS if "experiment.explain" in each and "outputs" not in each):
+        done = subprocess.run([sys.executable, *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        if command.endswith("explain"):
+            assert re.search(r"```\n(3  Error.*?)```", README, re.DOTALL)[1] in done.stdout
 
 
 def test_the_error_shown_is_the_error(process):

@@ -139,6 +139,7 @@ def explained(step: Step, activation: str, point: int, neuron: int | None) -> li
 def _checked(step: Step, layers: list[Layer], points: Array, classes: Array, shares: Array) -> list[str]:
     """Return how far the page is from what autograd makes of the same, and from what the run itself came to."""
     assert step.before is not None
+    kind = str(next(step.before.parameters()).dtype).removeprefix("torch.")
     net = copy.deepcopy(step.before).double().cpu()
     zs: list[Tensor] = []
     for layer in net.layers:
@@ -153,7 +154,7 @@ def _checked(step: Step, layers: list[Layer], points: Array, classes: Array, sha
     run = max(_difference(a, _array(b)) for a, b in zip(gradients, step.gradients.values(), strict=True))
     return [
         f"   All by the chain rule. Autograd, in float64 too, comes to the same δ and ∂L/∂w, within {far:.0e} of them,",
-        f"   and the run itself, in float32, to the same ∂L/∂w within {run:.0e}.",
+        f"   and the run itself, in {kind}, to the same ∂L/∂w within {run:.0e}.",
     ]
 
 
