@@ -67,8 +67,8 @@ class DecisionBoundary(Callback):
         data, points = getattr(trainer, "datamodule", None), trainer.train_dataloader
         if isinstance(module, PointsClassifier) and isinstance(data, PointsDataModule) and isinstance(points, Batches):
             for board in tensorboards(trainer):
-                figure = Figure(figsize=(4, 4.2), dpi=100)
-                axes = figure.add_axes((0.13, 0.1, 0.83, 0.83))
+                figure = Figure(figsize=(3.3, 3.4), dpi=100)  # as wide as TensorBoard shows it
+                axes = figure.add_axes((0.2, 0.13, 0.77, 0.79))
                 _panel(axes, module, points, data.parameters, trainer.global_step)
                 image = render(figure)
                 board.experiment.add_image("decision_boundary", image, trainer.global_step, dataformats="HWC")
