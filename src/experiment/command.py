@@ -29,6 +29,7 @@ from experiment.interrupts import Interrupted
 from experiment.schema import ConfigurationError, ReportedError
 
 Main = TypeVar("Main", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 OmegaConf.register_new_resolver("help", schema.help_text, replace=True)
 # These groups take any key without a "+": the schema, not Hydra, says which there are, and finds the nearest.
@@ -48,7 +49,8 @@ class Check(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Raise ``Stop`` from the error, if there is one."""
         try:
-            check([(config, Path(config.hydra.run.dir))])
+            run = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+            check([(run, Path(config.hydra.run.dir))], config.hydra)
             if is_trial(config):  # it leaves nothing: Hydra gets an empty directory that the trial removes
                 with read_write(config):
                     config.hydra.run.dir = tempfile.mkdtemp()
@@ -57,33 +59,36 @@ class Check(Callback):
             raise Stop from error
 
 
-def check(jobs: Sequence[tuple[DictConfig, Path]]) -> None:
-    """Check composed configurations, ``hydra`` in them, and the directories that they are to run in.
+def check(jobs: Sequence[tuple[DictConfig, Path]], hydra: DictConfig) -> list[bool]:
+    """Check composed configurations and the directories that they are to run in; return which are complete there.
 
     Raises:
         ConfigurationError: for all of them together; what can be known without torch is told without it.
     """
-    runs = [OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]) for config, _ in jobs]
-    _together(schema.check, zip(runs, strict=True))
-    lasting = [(RunDirectory(path), run) for run, (_, path) in zip(runs, jobs, strict=True) if not is_trial(run)]
-    _together(RunDirectory.check, lasting)
-    gc.disable()  # to go through all that torch is made of, again and again and when it ends, takes seconds
-    from experiment.run import check_here
+    _together(schema.check, ((config,) for config, _ in jobs))
+    complete = _together(lambda config, path: not is_trial(config) and RunDirectory(path).check(config), jobs)
+    rest = [config for (config, _), done in zip(jobs, complete, strict=True) if not done]
+    if rest:
+        gc.disable()  # to go through all that torch is made of, again and again and when it ends, takes seconds
+        from experiment.run import check_here
 
-    gc.freeze()
-    gc.enable()
-    _together(check_here, [(run, config.hydra) for run, (config, _) in zip(runs, jobs, strict=True)])
+        gc.freeze()
+        gc.enable()
+        _together(check_here, ((config, hydra) for config in rest))
+    return complete
 
 
-def _together(check: Callable[..., None], jobs: Iterable[tuple[Any, ...]]) -> None:
+def _together(check: Callable[..., Result], jobs: Iterable[tuple[Any, ...]]) -> list[Result]:
     lines: dict[str, None] = {}
+    results = []
     for job in jobs:
         try:
-            check(*job)
+            results.append(check(*job))
         except ConfigurationError as error:
             lines |= dict.fromkeys(str(error).splitlines())  # the runs of a sweep share what is wrong
     if lines:
         raise ConfigurationError("\n".join(lines))
+    return results
 
 
 def command(main: Main) -> Main:
@@ -120,14 +125,15 @@ def command(main: Main) -> Main:
 def _interruption(error: BaseException) -> str:
     """Return the line that says how to go on."""
     hydra = getattr(error, "hydra", None)
-    if hydra is None:
-        return "Interrupted, before anything was trained."
+    return "Interrupted, before anything was trained." if hydra is None else f"Interrupted. To go on: {again(hydra)}"
+
+
+def again(hydra: DictConfig) -> str:
+    """Return the command that was given, in the same directory."""
     sweep = hydra.mode == RunMode.MULTIRUN
     key, directory = ("hydra.sweep.dir", hydra.sweep.dir) if sweep else ("hydra.run.dir", hydra.runtime.output_dir)
     given = [argument for argument in sys.argv[1:] if not argument.startswith(f"{key}=")]
-    return "Interrupted. To go on: " + " ".join(
-        map(_shell, ["python", sys.argv[0], *given, f"{key}={quoted(directory)}"])
-    )
+    return " ".join(map(_shell, ["python", sys.argv[0], *given, f"{key}={quoted(directory)}"]))
 
 
 def _shell(word: str) -> str:

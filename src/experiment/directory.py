@@ -97,6 +97,16 @@ class RunDirectory:
             raise ConfigurationError(f"{path} is no configuration.")
         return config
 
+    def _holds(self, config: DictConfig) -> bool:
+        """Whether the configuration is recorded word for word; to read it and compare takes four times as long."""
+        path = self.path / ".hydra" / "config.yaml"
+        return path.exists() and path.read_text(encoding="utf-8", errors="replace") == OmegaConf.to_yaml(config)
+
+    @property
+    def started(self) -> bool:
+        """Whether the run was ever started."""
+        return (self.path / ".hydra" / "config.yaml").exists()
+
     @property
     def metrics(self) -> dict[str, Any]:
         """What came of the run so far."""
@@ -137,12 +147,12 @@ class RunDirectory:
         Raises:
             ConfigurationError: the directory is the run of another configuration, or has gone past this one's end.
         """
-        old = self.configuration
+        old = config if self._holds(config) else self.configuration
         if old is None:
             if self.checkpoints.exists():
                 raise ConfigurationError(f"{self.checkpoints} are of a run whose configuration is not there.")
             return None
-        if found := differences(old, config):
+        if old is not config and (found := differences(old, config)):
             raise ConfigurationError.listing(found, f"{self.path} holds a run of another configuration:")
         metrics, epochs = self.metrics, config.trainer.max_epochs
         self._see_reached(metrics.get("epoch", 0), epochs)
@@ -161,14 +171,18 @@ class RunDirectory:
             line = f"{HORIZON}: {old.trainer.max_epochs} there, {config.trainer.max_epochs} here"
             raise ConfigurationError.listing([line], f"{self.path} holds a run whose schedule depends on its end:")
 
-    def check(self, config: DictConfig) -> None:
-        """Raise a ``ConfigurationError`` where ``claimed`` would, as things stand now; nothing is written."""
+    def check(self, config: DictConfig) -> bool:
+        """Raise a ``ConfigurationError`` where ``claimed`` would, as things stand now; return whether nothing is left.
+
+        Nothing is written.
+        """
         if self.result(config) is not None:
-            return
+            return True
         if self.path.exists() and not os.access(self.path, os.W_OK):
             raise ConfigurationError(f"{self.path} cannot be written.")
         if (self.path / ".lock").exists():
             self._lock().release()
+        return False
 
     def _lock(self) -> FileLock:
         lock = FileLock(self.path / ".lock", timeout=0)

@@ -37,6 +37,7 @@ from experiment.randomness import Randomness
 from experiment.schema import ConfigurationError
 
 log = logging.getLogger(__name__)
+RECORD = logging.getLogger("run")  # what it says is in the run's log alone
 
 SCORES = ("train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy")
 PACKAGES = ("torch", "lightning", "numpy", "hydra-core", "omegaconf", "tensorboard", "matplotlib", "pydantic")
@@ -105,7 +106,8 @@ def _attempt(what: str, make: Callable[[], Any]) -> None:
 def trainer_arguments(config: DictConfig) -> dict[str, Any]:
     """Make what Lightning's ``Trainer`` takes."""
     arguments: dict[str, Any] = targets.instantiate(config, "trainer")
-    bar = arguments.get("enable_progress_bar") is not False and sys.stderr.isatty()
+    sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    bar = arguments.get("enable_progress_bar") is not False and sys.stderr.isatty() and not sweep
     return arguments | {"enable_progress_bar": bar}
 
 
@@ -130,7 +132,7 @@ def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> di
     with directory.claimed(config, hydra) as claim:
         if claim.result is not None:
             log.info("Nothing is left to train.")
-            log.info(_report(claim.result, directory.path, hydra))
+            log.info(_report(claim.result, directory.path))
             return claim.result
         with _recorded(directory.path / "train.log"):
             try:
@@ -138,7 +140,8 @@ def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> di
             except Interrupted as interrupted:
                 interrupted.hydra = hydra
                 raise
-            log.info(_report(result, directory.path, hydra))
+            # In a sweep the terminal is the sweep's, which says a line for each run.
+            (RECORD if hydra.mode == RunMode.MULTIRUN else log).info(_report(result, directory.path))
             return result
 
 
@@ -204,7 +207,7 @@ def _run(config: DictConfig, hydra: DictConfig, directory: RunDirectory, claim: 
             failed = isinstance(error, Exception)
             metrics |= {"status": "failed", "error": repr(error)} if failed else {"status": "interrupted"}
             metrics["train/loss"] = logger.logged.get("train/loss") if logger else None
-            logging.getLogger("traceback").info("The run ended before its time:", exc_info=error)
+            RECORD.info("The run ended before its time:", exc_info=error)
             raise
         finally:
             metrics |= {"epoch": checkpoints.epoch, "step": checkpoints.step, "seconds": checkpoints.seconds_trained}
@@ -273,11 +276,9 @@ def _recorded(path: Path) -> Iterator[None]:
         handler.close()
 
 
-def _report(metrics: dict[str, Any], path: Path, hydra: DictConfig) -> str:
-    """Return what a person wants to know at the end: a line in a sweep, a few where the run stands alone."""
+def _report(metrics: dict[str, Any], path: Path) -> str:
+    """Return what a person wants to know at the end."""
     scores = [f"{name} {metrics[name]:.5g}" for name in SCORES if metrics[name] is not None]
-    if hydra.mode == RunMode.MULTIRUN:
-        return f"{path.name}: {', '.join([metrics['status'], *scores])}"
     where = Path(os.path.relpath(path))
     inside = where.parts and where.parts[0] != os.pardir
     where, root = (where, where.parts[0]) if inside else (path, path)

@@ -1,0 +1,158 @@
+"""The picture of a sweep: a curve over a numeric key, bars for a category, a heat map for two keys, panels for more."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+
+from experiment.results import Answer, measure
+
+BLUE, RED, GREY = "#0072B2", "#D55E00", "#BBBBBB"  # of Okabe and Ito's palette
+PANELS = 12  # at most
+WRITTEN = 60  # cells of a heat map in which the number stands, at most
+COLUMNS = 3  # of panels
+
+
+def picture(answers: Sequence[Answer]) -> Figure:
+    """Return the picture that fits what the answers differ in: the loss by which they are compared, mean and spread."""
+    keys = sorted({key for answer in answers for key in answer.overrides})
+    values = {key: _sorted({answer.overrides.get(key, "") for answer in answers}) for key in keys}
+    varied = sorted(
+        (key for key in keys if len(values[key]) > 1), key=lambda key: (not _numeric(values[key]), -len(values[key]))
+    )
+    loss = measure(answers)
+    if len(varied) < 2:
+        figure = Figure(figsize=(7, 4.2), dpi=120)
+        axes = figure.add_axes((0.12, 0.15, 0.84, 0.76))
+        if varied and _numeric(values[varied[0]]):
+            _curve(axes, answers, varied[0], loss)
+        else:
+            _bars(axes, answers, varied[0] if varied else "", loss)
+        return figure
+    return _maps(answers, varied, values, loss)
+
+
+def _numbers(values: Sequence[str]) -> list[float]:
+    try:
+        return [float(value) for value in values]
+    except ValueError:
+        return []
+
+
+def _numeric(values: Sequence[str]) -> bool:
+    numbers = _numbers(values)
+    return bool(numbers) and all(map(math.isfinite, numbers))
+
+
+def _sorted(values: set[str]) -> list[str]:
+    return sorted(values, key=float) if _numeric([*values]) else sorted(values)
+
+
+def _logarithmic(values: Sequence[float]) -> bool:
+    """Whether the ratios of positive values that follow each other are more alike than their differences."""
+    if min(values) <= 0 or max(values) < 10 * min(values):
+        return False
+    steps, ratios = np.diff(values), np.diff(np.log(values))
+    return bool(len(values) < 3 or ratios.std() / ratios.mean() < steps.std() / steps.mean())
+
+
+def _curve(axes: Axes, answers: Sequence[Answer], key: str, loss: str) -> None:
+    """Draw the mean over one numeric key, and the standard deviation around it; what has none is marked at the top."""
+    ordered = sorted(answers, key=lambda answer: float(answer.overrides[key]))
+    x = [float(answer.overrides[key]) for answer in ordered]
+    mean, spread = (np.array([getattr(answer, what)(loss) for answer in ordered]) for what in ("mean", "spread"))
+    known = np.isfinite(mean)
+    axes.plot(np.array(x)[known], mean[known], color=BLUE, marker="o", ms=4, label="mean")
+    if spread.any():
+        low, high = (mean - spread)[known], (mean + spread)[known]
+        axes.fill_between(np.array(x)[known], low, high, color=BLUE, alpha=0.25, lw=0, label="± standard deviation")
+    if any(answer.count("diverged") for answer in ordered):
+        at = [value for value, answer in zip(x, ordered, strict=True) if answer.count("diverged")]
+        axes.plot(at, [0.97] * len(at), "kx", transform=axes.get_xaxis_transform(), label="some or all diverged")
+    axes.set(xlabel=key, ylabel=loss, xscale="log" if _logarithmic(x) else "linear")
+    if known.any() and (mean - spread)[known].min() > 0 and mean[known].max() > 10 * mean[known].min():
+        axes.set_yscale("log")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+
+
+def _bars(axes: Axes, answers: Sequence[Answer], key: str, loss: str) -> None:
+    """Draw the mean of each value of a category, the standard deviation, and every run."""
+    for place, answer in enumerate(answers):
+        scores = answer.scores(loss)
+        if scores:
+            axes.bar(place, answer.mean(loss), 0.6, yerr=answer.spread(loss) or None, color=BLUE, alpha=0.5, capsize=4)
+            offsets = np.linspace(-0.2, 0.2, len(scores)) if len(scores) > 1 else [0]
+            axes.plot(place + np.array(offsets), scores, "k.", ms=4)
+        if diverged := answer.count("diverged"):
+            text = f"{diverged} diverged"
+            axes.text(place, 0.98, text, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8)
+    labels = [answer.overrides.get(key, f"{len(answer.rows)} runs") for answer in answers]
+    axes.set_xticks(range(len(answers)), labels, rotation=20 if max(map(len, labels)) * len(labels) > 70 else 0)
+    axes.set(xlabel=key, ylabel=loss)
+    axes.margins(x=0.5 / len(answers), y=0.1)
+    axes.grid(axis="y", alpha=0.3)
+
+
+def _maps(answers: Sequence[Answer], varied: list[str], values: dict[str, list[str]], loss: str) -> Figure:
+    """Draw a heat map over the first two keys for each combination of the others."""
+    across, up, *others = varied
+    combinations = list(itertools.product(*(values[key] for key in others)))[:PANELS]
+    columns = min(COLUMNS, math.ceil(math.sqrt(len(combinations))))
+    rows = -(-len(combinations) // columns)
+    wide = max(3.2, min(0.55 * len(values[across]) + 1.4, 7.0)) if columns > 1 else 7.0
+    figure = Figure(figsize=(wide * columns + 1, 3.6 * rows + 0.4), dpi=120, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    means = [mean for answer in answers if math.isfinite(mean := answer.mean(loss))]
+    wide_range = means and min(means) > 0 and max(means) > 10 * min(means)
+    norm = (LogNorm if wide_range else Normalize)(min(means, default=0), max(means, default=1))
+    for axes, combination in itertools.zip_longest(panels, combinations):
+        if combination is None:
+            axes.set_axis_off()
+            continue
+        chosen = [a for a in answers if tuple(a.overrides.get(key, "") for key in others) == combination]
+        shades = _map(axes, chosen, across, up, values, loss, norm, best=answers[0])
+        axes.set_title("\n".join(f"{key}={value}" for key, value in zip(others, combination, strict=True)), fontsize=9)
+    figure.colorbar(shades, ax=panels, label=f"{loss}, the lowest framed", shrink=0.9)
+    return figure
+
+
+def _map(
+    axes: Axes,
+    answers: Sequence[Answer],
+    across: str,
+    up: str,
+    values: dict[str, list[str]],
+    loss: str,
+    norm: Normalize,
+    best: Answer,
+) -> AxesImage:
+    grid = np.full((len(values[up]), len(values[across])), np.nan)
+    for answer in answers:
+        row, column = (
+            values[up].index(answer.overrides.get(up, "")),
+            values[across].index(answer.overrides.get(across, "")),
+        )
+        grid[row, column] = answer.mean(loss)
+        if answer is best and answer.scores(loss):
+            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec=RED, lw=2.5, zorder=3))
+        known = math.isfinite(grid[row, column])
+        if not known and answer.count("diverged"):
+            axes.text(column, row, "diverged", ha="center", va="center", fontsize=7, rotation=30)
+        elif known and grid.size <= WRITTEN:
+            dark = norm(grid[row, column]) < 0.5
+            text = f"{grid[row, column]:.3g}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
+    colours = colormaps["cividis"].with_extremes(bad=GREY)
+    shades = axes.imshow(np.where(np.isfinite(grid), grid, np.nan), colours, norm=norm, origin="lower", aspect="auto")
+    axes.set(xlabel=across, ylabel=up)
+    axes.set_xticks(range(grid.shape[1]), values[across], rotation=30 if grid.shape[1] > 6 else 0, fontsize=8)
+    axes.set_yticks(range(grid.shape[0]), values[up], fontsize=8)
+    return shades

@@ -1,0 +1,98 @@
+"""A sweep while it runs, wherever its runs are: a line for each that ends, one progress bar, and ``sweep.csv``."""
+
+import sys
+import threading
+import time
+from collections.abc import MutableSequence
+from pathlib import Path
+from typing import Any, Self
+
+from tqdm import tqdm
+
+from experiment import results
+from experiment.results import Row
+
+POLL = 0.2  # seconds between two looks at what has ended
+WRITE = 1.0  # seconds between two writings of the file
+
+
+class Watch:
+    """A context in which the rows of a sweep are kept up to date, on the terminal and in ``sweep.csv``; then, drawn.
+
+    What a run's directory holds is all that is looked at: a run can be in this process, another one, or elsewhere.
+
+    Args:
+        directory: of the sweep.
+        rows: of all its runs.
+        complete: how many of them were complete before.
+
+    Attributes:
+        errors: by directory, of runs that could not say themselves how they failed.
+    """
+
+    def __init__(self, directory: Path, rows: MutableSequence[Row], complete: int) -> None:
+        self.directory, self.rows = directory, rows
+        self.drawn = directory / "sweep.png"
+        self.errors: dict[Path, str] = {}
+        self.running = {index: _written(row) for index, row in enumerate(rows)}
+        self.bar = tqdm(total=len(rows), initial=complete, unit="run", disable=not sys.stderr.isatty())
+        self.leaving = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._write()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.leaving.set()
+        self.thread.join()
+        self._look()
+        self.bar.close()
+        for index, row in enumerate(self.rows):
+            self.rows[index] = results.read(row.overrides, row.directory, self.errors.get(row.directory))
+        self._write()
+        self._draw()
+
+    def _watch(self) -> None:
+        due, changed = time.monotonic() + WRITE, False
+        while not self.leaving.wait(POLL):
+            changed |= self._look()
+            if changed and time.monotonic() > due:
+                self._write()
+                due, changed = time.monotonic() + WRITE, False
+
+    def _look(self) -> bool:
+        """See which runs have ended since the last look, and say so."""
+        ended = [index for index, before in self.running.items() if _written(self.rows[index]) not in (before, None)]
+        for index in ended:
+            del self.running[index]
+            self.rows[index] = results.read(self.rows[index].overrides, self.rows[index].directory)
+            self.bar.update()
+            tqdm.write(str(self.rows[index]))
+        return bool(ended)
+
+    def _write(self) -> None:
+        path, text = self.directory / "sweep.csv", results.table(self.rows)
+        if path.exists() and path.read_text(encoding="utf-8") == text:
+            return
+        self.drawn.unlink(missing_ok=True)  # it is no longer the picture of it
+        beside = path.with_suffix(".partial")
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+
+    def _draw(self) -> None:
+        if not self.drawn.exists() and any(row.finished for row in self.rows):
+            from experiment.comparison import picture  # here, since it takes its time
+            from experiment.pictures import render
+
+            render(picture(results.answers(self.rows)), self.drawn)
+
+
+def _written(row: Row) -> int | None:
+    """Return when a run last wrote its result, ``None`` if it has none."""
+    path = row.directory / "metrics.json"
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
