@@ -61,6 +61,21 @@ def is_trial(config: DictConfig) -> bool:
     return bool(config.trainer.get("fast_dev_run"))
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        ReportedError: it cannot be written.
+    """
+    beside = path.with_name(f"{path.name}.partial")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise ReportedError(f"{path} cannot be written: {error.strerror}") from error
+
+
 @dataclass
 class Claim:
     """What a run that has its directory for itself finds there.
@@ -108,6 +123,15 @@ class RunDirectory:
         return (self.path / ".hydra" / "config.yaml").exists()
 
     @property
+    def overrides(self) -> list[str]:
+        """What was typed for the run."""
+        path = self.path / ".hydra" / "overrides.yaml"
+        try:
+            return [str(each) for each in OmegaConf.load(path)]
+        except Exception as error:  # whatever a stranger's file makes the parser raise
+            raise ConfigurationError(f"{path} is no list of overrides: {str(error).splitlines()[0]}") from None
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """What came of the run so far."""
         return self._read("metrics.json")
@@ -127,19 +151,8 @@ class RunDirectory:
     def write(self, name: str, content: dict[str, Any]) -> dict[str, Any]:
         """Write a JSON document, and return it: what is not finite becomes null."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
-        self._replace(name, json.dumps(finite, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
+        write_whole(self.path / name, json.dumps(finite, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
         return finite
-
-    def _replace(self, name: str, text: str) -> None:
-        """Write a file whole or not at all."""
-        path = self.path / name
-        beside = path.with_name(f"{path.name}.partial")
-        try:
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(path)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise ReportedError(f"{path} cannot be written: {error.strerror}") from error
 
     def result(self, config: DictConfig) -> dict[str, Any] | None:
         """Return the metrics of this very run if nothing is left to train, ``None`` if something is.
@@ -222,6 +235,6 @@ class RunDirectory:
     def _record(self, config: DictConfig, hydra: DictConfig) -> None:
         (self.path / ".hydra").mkdir(exist_ok=True)
         (self.path / "metrics.json").unlink(missing_ok=True)  # first: no result may stand beside a new horizon
-        self._replace(".hydra/overrides.yaml", OmegaConf.to_yaml(hydra.overrides.task))
-        self._replace(".hydra/hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})))
-        self._replace(".hydra/config.yaml", OmegaConf.to_yaml(config))
+        write_whole(self.path / ".hydra/overrides.yaml", OmegaConf.to_yaml(hydra.overrides.task))
+        write_whole(self.path / ".hydra/hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})))
+        write_whole(self.path / ".hydra/config.yaml", OmegaConf.to_yaml(config))

@@ -25,11 +25,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from experiment import results
 from experiment.command import again, check, make, quoted, said
-from experiment.directory import FREE, HORIZON, is_trial
+from experiment.directory import FREE, HORIZON, RunDirectory, is_trial
 from experiment.schema import ConfigurationError, ReportedError
 from experiment.watch import Watch
 
 UNNAMED = {*FREE, HORIZON}  # keys that name a directory only where the sweep varies them
+FAILED = ("failed", "interrupted", "pending")
 LONGEST = 200  # bytes of a directory's name
 
 
@@ -90,18 +91,28 @@ class Sweep(Sweeper):
         if any(is_trial(job.config) for job in jobs):
             return self._launched(rest)
         rows = [results.read(job.values, job.directory) for job in jobs]
-        with Watch(self.directory, rows, len(jobs) - len(rest)) as watch:
+        rows += self._others({job.directory for job in jobs})
+        with Watch(self.directory, rows, len(rest)) as watch:
             returned = self._launched(rest)
             for job, end in zip(rest, returned, strict=True):
                 if end.status == JobStatus.FAILED:
                     watch.errors[job.directory] = said(end._return_value)
         print("", *results.summary(results.answers(rows)), "", sep="\n")
         print(f"directory: {self.directory}\ntensorboard --logdir {shlex.quote(str(self.directory))}")
-        if failed := [row for row in rows if row.metrics["status"] in ("failed", "interrupted", "pending")]:
-            lines = [f"{row.directory.name}: {row.metrics.get('error') or row.metrics['status']}" for row in failed]
+        if failed := [row for row in rows[: len(jobs)] if row.metrics["status"] in FAILED]:
+            said_by_itself = (row.metrics.get("error") or row.metrics["status"] for row in failed)
+            lines = [
+                f"{row.directory.name}: {watch.errors.get(row.directory, own)}"
+                for row, own in zip(failed, said_by_itself, strict=True)
+            ]
             headline = f"{len(failed)} of {len(jobs)} runs failed; {again(self.master.hydra)} runs them again:"
             raise ReportedError.listing(lines, headline)
         return returned
+
+    def _others(self, known: set[Path]) -> list[results.Row]:
+        """Return the runs that earlier sweeps left in the directory."""
+        found = sorted({path.parent.parent for path in self.directory.glob("*/.hydra/overrides.yaml")} - known)
+        return [results.read(values(RunDirectory(path).overrides), path) for path in found]
 
     def _launched(self, jobs: Sequence[Job]) -> list[JobReturn]:
         return list(self.engine.launch([job.arguments for job in jobs], initial_job_idx=0)) if jobs else []

@@ -4,13 +4,16 @@ import sys
 import threading
 import time
 from collections.abc import MutableSequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 from tqdm import tqdm
 
 from experiment import results
+from experiment.directory import write_whole
 from experiment.results import Row
+from experiment.schema import ReportedError
 
 POLL = 0.2  # seconds between two looks at what has ended
 WRITE = 1.0  # seconds between two writings of the file
@@ -24,18 +27,18 @@ class Watch:
     Args:
         directory: of the sweep.
         rows: of all its runs.
-        complete: how many of them were complete before.
+        coming: how many of them are to run.
 
     Attributes:
         errors: by directory, of runs that could not say themselves how they failed.
     """
 
-    def __init__(self, directory: Path, rows: MutableSequence[Row], complete: int) -> None:
+    def __init__(self, directory: Path, rows: MutableSequence[Row], coming: int) -> None:
         self.directory, self.rows = directory, rows
         self.drawn = directory / "sweep.png"
         self.errors: dict[Path, str] = {}
         self.running = {index: _written(row) for index, row in enumerate(rows)}
-        self.bar = tqdm(total=len(rows), initial=complete, unit="run", disable=not sys.stderr.isatty())
+        self.bar = tqdm(total=coming, unit="run", disable=not sys.stderr.isatty())
         self.leaving = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
@@ -59,7 +62,8 @@ class Watch:
         while not self.leaving.wait(POLL):
             changed |= self._look()
             if changed and time.monotonic() > due:
-                self._write()
+                with suppress(ReportedError):  # a full disk is told when all have ended
+                    self._write()
                 due, changed = time.monotonic() + WRITE, False
 
     def _look(self) -> bool:
@@ -77,9 +81,7 @@ class Watch:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return
         self.drawn.unlink(missing_ok=True)  # it is no longer the picture of it
-        beside = path.with_suffix(".partial")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        write_whole(path, text)
 
     def _draw(self) -> None:
         if not self.drawn.exists() and any(row.finished for row in self.rows):
