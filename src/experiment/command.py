@@ -49,6 +49,8 @@ class Check(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Raise ``Stop`` from the error, if there is one."""
         try:
+            if config.get("search"):
+                raise ConfigurationError("search: a search is a sweep: python train.py -m")
             run = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
             check([(run, Path(config.hydra.run.dir))], config.hydra)
             if is_trial(config):  # it leaves nothing: Hydra gets an empty directory that the trial removes
@@ -133,12 +135,16 @@ def again(hydra: DictConfig) -> str:
     sweep = hydra.mode == RunMode.MULTIRUN
     key, directory = ("hydra.sweep.dir", hydra.sweep.dir) if sweep else ("hydra.run.dir", hydra.runtime.output_dir)
     given = [argument for argument in sys.argv[1:] if not argument.startswith(f"{key}=")]
-    return " ".join(map(_shell, ["python", sys.argv[0], *given, f"{key}={quoted(directory)}"]))
+    return shell(["python", sys.argv[0], *given, f"{key}={quoted(directory)}"])
 
 
-def _shell(word: str) -> str:
-    """Return a word as a shell takes it: one with Hydra's quotes within double quotes, where that is safe."""
-    return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
+def shell(words: Iterable[str]) -> str:
+    """Return words as a shell takes them: one with Hydra's quotes within double quotes, where that is safe."""
+
+    def one(word: str) -> str:
+        return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
+
+    return " ".join(map(one, words))
 
 
 def quoted(text: str) -> str:

@@ -36,7 +36,8 @@ def picture(answers: Sequence[Answer]) -> Figure:
         else:
             _bars(axes, answers, varied[0] if varied else "", loss)
         return figure
-    return _maps(answers, varied, values, loss)
+    cells = math.prod(len(values[key]) for key in varied)
+    return _maps(answers, varied, values, loss) if 2 * len(answers) > cells else _scatter(answers, varied, values, loss)
 
 
 def _numbers(values: Sequence[str]) -> list[float]:
@@ -99,6 +100,37 @@ def _bars(axes: Axes, answers: Sequence[Answer], key: str, loss: str) -> None:
     axes.set(xlabel=key, ylabel=loss)
     axes.margins(x=0.5 / len(answers), y=0.1)
     axes.grid(axis="y", alpha=0.3)
+
+
+def _scatter(answers: Sequence[Answer], varied: list[str], values: dict[str, list[str]], loss: str) -> Figure:
+    """Draw the loss over each key by itself: what a search tried fills no grid."""
+    shown = varied[:PANELS]
+    columns = min(COLUMNS, math.ceil(math.sqrt(len(shown))))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(5 * columns, 3.6 * rows), dpi=120, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    known = [answer for answer in answers if answer.scores(loss)]
+    losses = [answer.mean(loss) for answer in known]
+    for axes, key in itertools.zip_longest(panels, shown):
+        if key is None:
+            axes.set_axis_off()
+            continue
+        numeric = _numeric(values[key])
+        places = [
+            float(value) if numeric else values[key].index(value) for value in (a.overrides.get(key, "") for a in known)
+        ]
+        axes.plot(places, losses, "o", color=BLUE, alpha=0.6, ms=5)
+        axes.plot(places[:1], losses[:1], "o", color=RED, ms=8, label="the lowest")
+        axes.set(xlabel=key, ylabel=loss)
+        if not numeric:
+            axes.set_xticks(range(len(values[key])), values[key], fontsize=8)
+        elif _logarithmic([float(value) for value in values[key]]):
+            axes.set_xscale("log")
+        if losses and min(losses) > 0 and max(losses) > 10 * min(losses):
+            axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+    panels[0].legend(frameon=False)
+    return figure
 
 
 def _maps(answers: Sequence[Answer], varied: list[str], values: dict[str, list[str]], loss: str) -> Figure:

@@ -22,6 +22,10 @@ class Interrupted(BaseException):
         self.status = 130 if number == signal.SIGINT else 143
 
 
+class Stopped(Exception):
+    """A run was ended before its time, by what started it: it can go on, and nothing went wrong."""
+
+
 class Interrupts:
     """A context in which a signal raises ``Interrupted``: at once, or while ``deferred`` where ``check`` is called."""
 

@@ -26,6 +26,7 @@ def repeat(old: RunDirectory, new: RunDirectory) -> list[str]:
     config, hydra = recorded(old)
     if "status" not in old.metrics:
         raise ConfigurationError(f"{old.path} holds no complete run.")
+    hydra.sweeper.trial = None  # of a search, which is not asked for another result
     new.path.mkdir(parents=True, exist_ok=True)
     run_in(new, config, hydra)
     theirs, ours = _result(old), _result(new)

@@ -30,7 +30,7 @@ from experiment.directory import Claim, RunDirectory, is_trial
 from experiment.divergence import Divergence
 from experiment.horizon import HorizonTrainer
 from experiment.hyperparameters import hyperparameters
-from experiment.interrupts import Interrupted, Interrupts
+from experiment.interrupts import Interrupted, Interrupts, Stopped
 from experiment.logger import RunLogger
 from experiment.progress import TimedProgressBar
 from experiment.randomness import Randomness
@@ -180,7 +180,11 @@ def _run(config: DictConfig, hydra: DictConfig, directory: RunDirectory, claim: 
         checkpoints = Checkpoints(directory.checkpoints, every, interrupts, logger.sync if logger else lambda: None)
         divergence = Divergence()
         bar = [TimedProgressBar()] if arguments["enable_progress_bar"] else []
-        views = [Backprop(**config.backprop)] if logger else []
+        views: list[Callback] = [Backprop(**config.backprop)] if logger else []
+        if trial := hydra.sweeper.get("trial"):
+            from experiment.pruning import Pruning  # here, since Optuna need not be there
+
+            views.append(Pruning(**trial))
         arguments |= {
             "callbacks": [*callbacks_of(config), *views, Randomness(config.seed), divergence, *bar, checkpoints],
             "logger": logger or False,
@@ -204,7 +208,7 @@ def _run(config: DictConfig, hydra: DictConfig, directory: RunDirectory, claim: 
             if logger:
                 logger.complete()
         except BaseException as error:
-            failed = isinstance(error, Exception)
+            failed = isinstance(error, Exception) and not isinstance(error, Stopped)
             metrics |= {"status": "failed", "error": repr(error)} if failed else {"status": "interrupted"}
             metrics["train/loss"] = logger.logged.get("train/loss") if logger else None
             RECORD.info("The run ended before its time:", exc_info=error)

@@ -211,6 +211,16 @@ class Views(Node):
     )
 
 
+class Searching(Node):
+    """How a sweep searches."""
+
+    trials: Count = Field(description="how many runs are tried")
+    pruning: bool = Field(description="whether a trial that does worse than half of those before it is stopped")
+    space: dict[str, str] = Field(
+        description="what each key may be, as a sweep is typed: tag(log, interval(0.001, 10)), or 4,8,16"
+    )
+
+
 GROUPS = ("data", "model", "optimizer", "trainer", "callbacks")
 
 
@@ -226,6 +236,7 @@ class Configuration(Node):
     trainer: _trainer() = Field(description="the arguments of Lightning's Trainer")  # type: ignore[valid-type]
     checkpoint: Saving = Field(description="when the state is saved")
     backprop: Views = Field(description="what TensorBoard shows of backpropagation")
+    search: Searching | None = Field(default=None, description="optuna: a sweep is a search for the lowest val/loss")
     callbacks: dict[str, Own | None] = Field(
         description="Lightning callbacks of one's own, each under a name; null: off"
     )
@@ -359,7 +370,7 @@ def json_schemas() -> dict[str, Any]:
             reference = {"type": "string", "pattern": r"^\$\{.*\}$"}
             model["properties"][key] = {"description": field.get("description", ""), "anyOf": [anything, reference]}
     groups = {}
-    for name in GROUPS:
+    for name in (*GROUPS, "search"):
         used = {
             each: model for each, model in models.items() if f'$defs/{each}"' in json.dumps(whole["properties"][name])
         }

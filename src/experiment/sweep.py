@@ -29,7 +29,7 @@ from experiment.directory import FREE, HORIZON, RunDirectory, is_trial
 from experiment.schema import ConfigurationError, ReportedError
 from experiment.watch import Watch
 
-UNNAMED = {*FREE, HORIZON}  # keys that name a directory only where the sweep varies them
+UNNAMED = {*FREE, HORIZON, "search"}  # keys that name a directory only where the sweep varies them
 FAILED = ("failed", "interrupted", "pending")
 LONGEST = 200  # bytes of a directory's name
 
@@ -61,9 +61,10 @@ class Sweep(Sweeper):
 
     Args:
         params: sweeps that a configuration file asks for, ``hydra.sweeper.params``; the command line goes before.
+        trial: of a search, to which a run reports; a sweep has none itself.
     """
 
-    def __init__(self, params: dict[str, str] | None = None) -> None:
+    def __init__(self, params: dict[str, str] | None = None, trial: dict[str, Any] | None = None) -> None:
         self.params = params or {}
         self.composed: dict[tuple[str, ...], DictConfig] = {}
         self.plain: dict[str, bool] = {}
@@ -83,57 +84,74 @@ class Sweep(Sweeper):
             ConfigurationError: one cannot be run; none is started then.
             ReportedError: some failed, after all others have come to their end.
         """
-        jobs = self._jobs(arguments)
-        complete = check([(job.config, job.directory) for job in jobs], self.master.hydra)
-        make(self.directory, "hydra.sweep.dir")
-        OmegaConf.save(self.master, self.directory / "multirun.yaml")
+        given = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        overrides = {
+            each.get_key_element(): each for each in OverridesParser.create(self.loader).parse_overrides(given)
+        }
+        fixed = [_choices(each)[0] for each in overrides.values() if not each.is_sweep_override()]
+        swept = {key: each for key, each in overrides.items() if each.is_sweep_override()}
+        settings = self.compose(fixed).get("search")
+        if settings:
+            from experiment.search import search  # here, since Optuna need not be there
+
+            return search(self, settings, fixed, swept)
+        return self._grid(overrides, set(swept))
+
+    def _grid(self, overrides: dict[str, Override], varied: set[str]) -> list[JobReturn]:
+        """Launch a run for each combination."""
+        choices = [_choices(override) for override in overrides.values()]
+        jobs = [self.job(list(each), varied) for each in itertools.product(*choices)]
+        if not jobs:
+            raise ConfigurationError("There is nothing to sweep: a key has no values.")
+        complete = self.begin(jobs)
         rest = [job for job, done in zip(jobs, complete, strict=True) if not done]
         if any(is_trial(job.config) for job in jobs):
-            return self._launched(rest)
+            return self.launched(rest)  # which leaves nothing to tell of
         rows = [results.read(job.values, job.directory) for job in jobs]
-        rows += self._others({job.directory for job in jobs})
+        rows += self.others({job.directory for job in jobs})
         with Watch(self.directory, rows, len(rest)) as watch:
-            returned = self._launched(rest)
+            returned = self.launched(rest)
             for job, end in zip(rest, returned, strict=True):
                 if end.status == JobStatus.FAILED:
                     watch.errors[job.directory] = said(end._return_value)
+        self.tell(rows, rows[: len(jobs)], watch.errors)
+        return returned
+
+    def begin(self, jobs: Sequence[Job]) -> list[bool]:
+        """Check all jobs, make the sweep's directory, and return which of the jobs are complete."""
+        complete = check([(job.config, job.directory) for job in jobs], self.master.hydra)
+        make(self.directory, "hydra.sweep.dir")
+        OmegaConf.save(self.master, self.directory / "multirun.yaml")
+        return complete
+
+    def tell(self, rows: Sequence[results.Row], jobs: Sequence[results.Row], errors: dict[Path, str]) -> None:
+        """Tell the answer; raise a ``ReportedError`` that lists which of the ``jobs`` failed."""
         print("", *results.summary(results.answers(rows)), "", sep="\n")
         print(f"directory: {self.directory}\ntensorboard --logdir {shlex.quote(str(self.directory))}")
-        if failed := [row for row in rows[: len(jobs)] if row.metrics["status"] in FAILED]:
+        if failed := [row for row in jobs if row.metrics["status"] in FAILED]:
             said_by_itself = (row.metrics.get("error") or row.metrics["status"] for row in failed)
             lines = [
-                f"{row.directory.name}: {watch.errors.get(row.directory, own)}"
+                f"{row.directory.name}: {errors.get(row.directory, own)}"
                 for row, own in zip(failed, said_by_itself, strict=True)
             ]
             headline = f"{len(failed)} of {len(jobs)} runs failed; {again(self.master.hydra)} runs them again:"
             raise ReportedError.listing(lines, headline)
-        return returned
 
-    def _others(self, known: set[Path]) -> list[results.Row]:
+    def others(self, known: set[Path]) -> list[results.Row]:
         """Return the runs that earlier sweeps left in the directory."""
         found = sorted({path.parent.parent for path in self.directory.glob("*/.hydra/overrides.yaml")} - known)
         return [results.read(values(RunDirectory(path).overrides), path) for path in found]
 
-    def _launched(self, jobs: Sequence[Job]) -> list[JobReturn]:
-        return list(self.engine.launch([job.arguments for job in jobs], initial_job_idx=0)) if jobs else []
-
-    def _jobs(self, arguments: list[str]) -> list[Job]:
-        """Return a job for each combination."""
-        given = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
-        overrides = OverridesParser.create(self.loader).parse_overrides(given)
-        choices = {override.get_key_element(): _choices(override) for override in overrides}
-        varied = {override.get_key_element() for override in overrides if override.is_sweep_override()}
-        jobs = [self.job(list(each), varied) for each in itertools.product(*choices.values())]
-        if not jobs:
-            raise ConfigurationError("There is nothing to sweep: a key has no values.")
-        return jobs
+    def launched(self, jobs: Sequence[Job], *more: str) -> list[JobReturn]:
+        """Run jobs, with ``more`` overrides of Hydra's own."""
+        return list(self.engine.launch([[*job.arguments, *more] for job in jobs], initial_job_idx=0)) if jobs else []
 
     def job(self, overrides: list[str], varied: set[str]) -> Job:
         """Return the job of some overrides."""
         directory = self.directory / directory_name(overrides, varied)
-        return Job(overrides, values(overrides), directory, self._compose(overrides))
+        return Job(overrides, values(overrides), directory, self.compose(overrides))
 
-    def _compose(self, overrides: list[str]) -> DictConfig:
+    def compose(self, overrides: list[str]) -> DictConfig:
         """Compose as Hydra does; what differs in plain values alone, only once: that takes Hydra 50 ms."""
         plain = [each for each in overrides if self._is_plain(each)]
         others = [each for each in overrides if each not in plain]

@@ -37,7 +37,7 @@ class Watch:
         self.directory, self.rows = directory, rows
         self.drawn = directory / "sweep.png"
         self.errors: dict[Path, str] = {}
-        self.running = {index: _written(row) for index, row in enumerate(rows)}
+        self.running = {index: _written(row.directory) for index, row in enumerate(rows)}
         self.bar = tqdm(total=coming, unit="run", disable=not sys.stderr.isatty())
         self.leaving = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
@@ -57,6 +57,11 @@ class Watch:
         self._write()
         self._draw()
 
+    def add(self, overrides: dict[str, str], directory: Path) -> None:
+        """Watch one more run."""
+        self.rows.append(results.read(overrides, directory))
+        self.running[len(self.rows) - 1] = _written(directory)
+
     def _watch(self) -> None:
         due, changed = time.monotonic() + WRITE, False
         while not self.leaving.wait(POLL):
@@ -68,7 +73,11 @@ class Watch:
 
     def _look(self) -> bool:
         """See which runs have ended since the last look, and say so."""
-        ended = [index for index, before in self.running.items() if _written(self.rows[index]) not in (before, None)]
+        ended = [
+            index
+            for index, before in list(self.running.items())
+            if _written(self.rows[index].directory) not in (before, None)
+        ]
         for index in ended:
             del self.running[index]
             self.rows[index] = results.read(self.rows[index].overrides, self.rows[index].directory)
@@ -91,10 +100,9 @@ class Watch:
             render(picture(results.answers(self.rows)), self.drawn)
 
 
-def _written(row: Row) -> int | None:
+def _written(directory: Path) -> int | None:
     """Return when a run last wrote its result, ``None`` if it has none."""
-    path = row.directory / "metrics.json"
     try:
-        return path.stat().st_mtime_ns
+        return (directory / "metrics.json").stat().st_mtime_ns
     except OSError:
         return None
