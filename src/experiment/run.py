@@ -28,6 +28,7 @@ from experiment.backprop import Backprop
 from experiment.checkpoints import Checkpoints, WholeCheckpointIO
 from experiment.directory import Claim, RunDirectory, is_trial, leaves
 from experiment.divergence import Divergence
+from experiment.graph import Graph
 from experiment.horizon import HorizonTrainer
 from experiment.interrupts import Interrupted, Interrupts
 from experiment.logger import RunLogger
@@ -171,7 +172,7 @@ def _run(config: DictConfig, directory: RunDirectory, claim: Claim) -> dict[str,
         checkpoints = Checkpoints(directory.checkpoints, every, interrupts, logger.sync if logger else lambda: None)
         divergence = Divergence()
         bar = [TimedProgressBar()] if arguments["enable_progress_bar"] else []
-        views = [Backprop(**config.backprop)] if logger else []
+        views = [Backprop(**config.backprop), Graph()] if logger else []
         arguments |= {
             "callbacks": [*callbacks_of(config), *views, Randomness(config.seed), divergence, *bar, checkpoints],
             "logger": logger or False,
