@@ -116,12 +116,13 @@ def fit(module: LightningModule, directory: str = "log", shown: bool = True, **a
     """Two steps; nothing is left on the module, and nothing is kept."""
     torch.manual_seed(0)
     graph = Graph()
-    Trainer(
+    trainer = Trainer(
         **{"accelerator": "cpu", "max_epochs": 1, "callbacks": [graph] if shown else []} | arguments,
         **{"logger": TensorBoardLogger(directory, name="", version=""), "enable_model_summary": False},
         **{"enable_checkpointing": False, "enable_progress_bar": False},
-    ).fit(module, DataLoader(TensorDataset(torch.rand(6, 4), torch.rand(6, 1)), batch_size=3))
-    assert (graph.hooks, graph.trace) == ([], None)
+    )
+    trainer.fit(module, DataLoader(TensorDataset(torch.rand(6, 4), torch.rand(6, 1)), batch_size=3))
+    assert (graph.hooks, graph.trace, graph in trainer.callbacks) == ([], None, False)
     assert not any(each._forward_hooks or each._forward_pre_hooks for each in module.modules())
 
 
@@ -156,12 +157,12 @@ class Recurrent(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.frozen, self.embed = nn.Linear(4, 4).requires_grad_(False), nn.Embedding(2, 4)
-        self.lstm, self.out = nn.LSTM(4, 3, 2, dropout=0.5), nn.Linear(3, 1)
+        self.gru, self.out = nn.GRU(4, 3, 2, dropout=0.5), nn.Linear(3, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.embed((self.frozen(x) > 0).long())
-        copy.deepcopy(self.lstm)(x)
-        return self.out(functional.dropout(self.lstm(x)[1][0][-1]))
+        x = self.embed(input=(self.frozen(x) > 0).long())
+        copy.deepcopy(self.gru)(x)
+        return self.out(functional.dropout(self.gru(x)[1][-1]))
 
 
 def test_a_recurrent_net():
@@ -171,8 +172,22 @@ def test_a_recurrent_net():
     learning = {name.replace(".", "/") for name, each in module.named_parameters() if each.requires_grad}
     assert {name for name, inputs in edges.items() if not inputs} == {"input"} | learning
     scopes = {name.rpartition("/")[0] for name, inputs in edges.items() if inputs}
-    assert scopes == {"", "net", "net/embed", "net/lstm", "net/out"}
+    assert scopes == {"", "net", "net/embed", "net/gru", "net/out"}
     assert [name for name, inputs in edges.items() if "input" in inputs] == ["net/embed/Embedding"]
+
+
+class Own(Module):
+    def __init__(self) -> None:
+        super().__init__(nn.Identity())
+        self.input = nn.Parameter(torch.ones(4, 1))
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        return functional.mse_loss(batch[0] @ self.input, batch[1])
+
+
+def test_a_module_without_layers():
+    fit(Own())
+    check(read(Path("log")), {"input_1"}, {"Mm": ["input", "input_1"], "MseLoss": ["Mm"], "loss": ["MseLoss"]})
 
 
 class Adversaries(Module):
@@ -241,6 +256,40 @@ def test_no_hook_is_left_by_a_step_that_fails():
         fit(module)
     assert not module.net._forward_hooks
     assert not module.net._forward_pre_hooks
+
+
+class Refuses(nn.Module):
+    def forward(self, x: Tensor) -> None:
+        raise ValueError
+
+
+class Odd(Module):
+    """A slope that is learnt from, rows of different lengths, attention, an error that is caught, a compiled layer."""
+
+    def __init__(self) -> None:
+        nets = {"a": nn.Linear(4, 4), "attention": nn.MultiheadAttention(4, 1), "refuses": Refuses()}
+        super().__init__(nn.ModuleDict(nets | {"scripted": torch.jit.script(nn.Linear(4, 4))}))
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        x, net = batch[0].clone().requires_grad_(), self.net
+        (slope,) = torch.autograd.grad(net.a(x).exp().sum(), x, create_graph=True)
+        rows = net.a(torch.nested.nested_tensor([x[:2].detach(), x.detach()]))[0]
+        try:
+            net.refuses(slope)
+        except ValueError:
+            slope = slope.tanh()
+        return (slope + net.scripted(x) + net.attention(*[batch[0]] * 3)[0]).sum() + rows.sum()
+
+
+@pytest.mark.filterwarnings("ignore")  # torch's, of what is used here
+def test_the_oddest_module():
+    module = Odd()
+    fit(module)
+    edges = read(Path("log"))
+    parameters = {name.replace(".", "/") for name, _ in module.named_parameters()}
+    assert {name for name, inputs in edges.items() if not inputs} == {"input"} | parameters
+    assert "Tanh" in edges
+    assert {"net/a/Addmm", "net/a/Linear", "net/attention/Addmm"} <= {n for n in edges if edges[n].count("input") == 1}
 
 
 def test_a_compiled_net():
