@@ -78,7 +78,7 @@ def test_the_server_shows_every_run_its_curves_and_its_picture(train, fast):
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_the_table_of_hyperparameters_lists_every_run_once_with_its_final_scores(train, fast):
-    """Finished, diverged, and gone on with, of two optimizers; the chart of the errors is there too."""
+    """Of two optimizers, and gone on with; the chart of the errors is there too."""
     for epochs in (20, 30):
         assert train("-m", "optimizer=sgd,adam", "seed=0,1", f"trainer.max_epochs={epochs}", "hydra.sweep.dir=s") == 0
     runs = {path.name: metrics(path) for path in Path("s").glob("optimizer*")}
@@ -103,6 +103,15 @@ def test_the_table_of_hyperparameters_lists_every_run_once_with_its_final_scores
             assert group["hparams"]["optimizer._target_"].lower().endswith(name.split(",")[0].partition("=")[2])
         columns = ask("plugin/hparams/experiment", b'{"experimentName": ""}')
         assert [each["name"]["tag"] for each in columns["metricInfos"]] == list(FINAL)
-        assert {"seed", "model.hidden"} <= {each["name"] for each in columns["hparamInfos"]}
+        infos = {each["name"]: each for each in columns["hparamInfos"]}
+        assert {name for name, info in infos.items() if info["differs"]} == {
+            *("optimizer._target_", "seed", "trainer.max_epochs")  # what was typed
+        }
+        for group, _ in rows.values():  # a run of sgd and one of adam have other keys: the table has all of them
+            assert group["hparams"].keys() <= infos.keys()
+            for name, value in group["hparams"].items():
+                kind = {bool: "DATA_TYPE_BOOL", float: "DATA_TYPE_FLOAT64", int: "DATA_TYPE_FLOAT64"}
+                assert infos[name]["type"] == kind.get(type(value), "DATA_TYPE_STRING")
+        assert {"optimizer.lr", "optimizer.betas", "data.line", "model.hidden"} <= infos.keys()
         (chart,) = ask("plugin/custom_scalars/layout")["category"][0]["chart"]
         assert chart["multiline"]["tag"] == ["^error/fc2$", "^error/fc1$"]

@@ -158,7 +158,9 @@ def _events(directory: Path) -> list[Event]:
         for event in LegacyEventFileLoader(str(path)).Load():
             if event.session_log.status == SessionLog.START:
                 kept = [earlier for earlier in kept if earlier.step < event.step]
-            elif event.HasField("summary") and not event.summary.value[0].tag.startswith(STARTS):
+            elif event.HasField("graph_def") or (
+                event.HasField("summary") and not event.summary.value[0].tag.startswith(STARTS)
+            ):
                 kept.append(event)
     return kept
 

@@ -28,6 +28,7 @@ from experiment.backprop import Backprop
 from experiment.checkpoints import Checkpoints, WholeCheckpointIO
 from experiment.directory import Claim, RunDirectory, is_trial
 from experiment.divergence import Divergence
+from experiment.graph import Graph
 from experiment.horizon import HorizonTrainer
 from experiment.hyperparameters import hyperparameters
 from experiment.interrupts import Interrupted, Interrupts, Stopped
@@ -180,7 +181,7 @@ def _run(config: DictConfig, hydra: DictConfig, directory: RunDirectory, claim: 
         checkpoints = Checkpoints(directory.checkpoints, every, interrupts, logger.sync if logger else lambda: None)
         divergence = Divergence()
         bar = [TimedProgressBar()] if arguments["enable_progress_bar"] else []
-        views: list[Callback] = [Backprop(**config.backprop)] if logger else []
+        views: list[Callback] = [Backprop(**config.backprop), Graph()] if logger else []
         if trial := hydra.sweeper.get("trial"):
             from experiment.pruning import Pruning  # here, since Optuna need not be there
 
