@@ -1,6 +1,8 @@
 """Somebody's own problem, through all that a run and a sweep do."""
 
 import ast
+import re
+import shlex
 from functools import partial
 from pathlib import Path
 
@@ -76,3 +78,15 @@ def test_a_sweep_of_it(train):
     assert train("-m", *ARGUMENTS, *arguments) == 0
     for hidden in (8, 16):
         assert metrics(Path(f"sweep/experiment=digits,model.hidden={hidden}"))["status"] == "finished"
+    assert Path("sweep/sweep.png").exists()
+    assert len(Path("sweep/sweep.csv").read_text().splitlines()) == 3
+
+
+def test_a_search_of_it(train, capfd):
+    search = ["search=optuna", "search.trials=3", "model.hidden=int(interval(4,16))", "trainer.max_epochs=1"]
+    assert train("-m", *ARGUMENTS, *search, "hydra.sweep.dir=sweep") == 0
+    losses = {path.parent.name: metrics(path.parent)["val/loss"] for path in Path("sweep").glob("*/metrics.json")}
+    assert len(losses) == 3
+    best = re.search(r"The best: python \S+ (.*)", capfd.readouterr().out)[1]
+    assert train(*shlex.split(best), "hydra.run.dir=again") == 0
+    assert metrics(Path("again"))["val/loss"] == min(losses.values())

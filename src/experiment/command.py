@@ -138,6 +138,12 @@ def again(hydra: DictConfig) -> str:
     return shell(["python", sys.argv[0], *given, f"{key}={quoted(directory)}"])
 
 
+def options() -> list[str]:
+    """Return what was given of Hydra's options, but for the one that asks for a sweep."""
+    overrides = {each for each in sys.argv[1:] if not each.startswith("-") and ("=" in each or each.startswith("~"))}
+    return [each for each in sys.argv[1:] if each not in overrides | {"-m", "--multirun"}]
+
+
 def shell(words: Iterable[str]) -> str:
     """Return words as a shell takes them: one with Hydra's quotes within double quotes, where that is safe."""
 

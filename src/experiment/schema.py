@@ -216,7 +216,7 @@ class Searching(Node):
 
     trials: Count = Field(description="how many runs are tried")
     pruning: bool = Field(description="whether a trial that does worse than half of those before it is stopped")
-    space: dict[str, str] = Field(
+    space: dict[str, Any] = Field(
         description="what each key may be, as a sweep is typed: tag(log, interval(0.001, 10)), or 4,8,16"
     )
 
@@ -403,7 +403,8 @@ def types() -> dict[str, set[str]]:
 def _members(group: str) -> list[type[Node]]:
     """Return the models that a group of this project's can be of."""
     annotation = Configuration.model_fields[group].annotation
-    models = [annotation, *(model for option in typing.get_args(annotation) for model in typing.get_args(option))]
+    options = typing.get_args(annotation)
+    models = [annotation, *options, *(model for option in options for model in typing.get_args(option))]
     return [model for model in models if isinstance(model, type) and issubclass(model, Node)]
 
 

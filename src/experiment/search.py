@@ -10,6 +10,7 @@ import numpy as np
 import optuna
 from hydra.core.override_parser.types import IntervalSweep, Override
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
@@ -18,9 +19,11 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiment import results
-from experiment.command import check, quoted, said, shell
+from experiment.command import check, options, quoted, said, shell
+from experiment.directory import leaves
 from experiment.interrupts import Stopped
 from experiment.results import Row
+from experiment.schema import ConfigurationError
 from experiment.sweep import Sweep, parsed
 from experiment.watch import Watch
 
@@ -40,9 +43,11 @@ def search(sweep: Sweep, settings: DictConfig, fixed: Sequence[str], swept: Mapp
         ConfigurationError: the space holds what cannot be run.
         ReportedError: trials failed, after all have come to their end.
     """
-    fixed = [each for each in fixed if not each.startswith(("search=", "search.", "+search"))]
+    fixed = [each for each in fixed if each.lstrip("+~").partition("=")[0].partition(".")[0] != "search"]
     keys = {parsed(each).get_key_element() for each in fixed}
-    space = {key: parsed(f"{key}={values}") for key, values in settings.space.items() if key not in keys} | {**swept}
+    space = {key: _swept(key, values) for key, values in leaves(settings.space).items() if key not in keys} | {**swept}
+    if not space:
+        raise ConfigurationError("There is nothing to search: search.space is empty, and no key is swept.")
     sweep.begin([sweep.job([*fixed, f"{key}={end}"], set(space)) for key in space for end in ends(space[key])])
     name = ",".join(sorted(each for each in fixed if not parsed(each).is_hydra_override())) or "default"
     study = Study(sweep.directory / "study.journal", name, space, settings.trials, sweep.compose(fixed).seed)
@@ -60,11 +65,23 @@ def search(sweep: Sweep, settings: DictConfig, fixed: Sequence[str], swept: Mapp
                 if returned[-1].status == JobStatus.FAILED and not isinstance(returned[-1]._return_value, Stopped):
                     watch.errors[job.directory] = said(returned[-1]._return_value)
             study.tell(trial, results.read(job.values, job.directory, watch.errors.get(job.directory)))
-    sweep.tell(rows, [row for row in rows if row.directory in watch.errors], watch.errors)
+    sweep.tell(rows)
     if study.best:
         best = [*fixed, *(f"{key}={value}" for key, value in study.best.items())]
-        print("The best:", shell(["python", sys.argv[0], *best]))
+        print("The best:", shell(["python", sys.argv[0], *options(), *best]))
+    sweep.see(rows, watch.errors)
     return returned
+
+
+def _swept(key: str, values: Any) -> Override:
+    try:
+        override = parsed(f"{key}={values}")
+        if override.is_sweep_override():
+            return override
+        reason = "several values or an interval can be searched"
+    except HydraException as error:
+        reason = str(error).splitlines()[0]
+    raise ConfigurationError.listing([f"search.space.{key}={values}: {reason}"])
 
 
 class Study:

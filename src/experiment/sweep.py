@@ -9,6 +9,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -23,14 +24,14 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiment import results
+from experiment import results, schema
 from experiment.command import again, check, make, quoted, said
 from experiment.directory import FREE, HORIZON, RunDirectory, is_trial
+from experiment.results import Row
 from experiment.schema import ConfigurationError, ReportedError
 from experiment.watch import Watch
 
 UNNAMED = {*FREE, HORIZON, "search"}  # keys that name a directory only where the sweep varies them
-FAILED = ("failed", "interrupted", "pending")
 LONGEST = 200  # bytes of a directory's name
 
 
@@ -90,11 +91,14 @@ class Sweep(Sweeper):
         }
         fixed = [_choices(each)[0] for each in overrides.values() if not each.is_sweep_override()]
         swept = {key: each for key, each in overrides.items() if each.is_sweep_override()}
-        settings = self.compose(fixed).get("search")
-        if settings:
-            from experiment.search import search  # here, since Optuna need not be there
+        config = self.compose(fixed)
+        if config.get("search"):
+            schema.check(config)
+            if find_spec("optuna") is None:
+                raise ConfigurationError("search=optuna needs Optuna: pip install -c constraints.txt -e '.[optuna]'")
+            from experiment.search import search
 
-            return search(self, settings, fixed, swept)
+            return search(self, config.search, fixed, swept)
         return self._grid(overrides, set(swept))
 
     def _grid(self, overrides: dict[str, Override], varied: set[str]) -> list[JobReturn]:
@@ -114,7 +118,11 @@ class Sweep(Sweeper):
             for job, end in zip(rest, returned, strict=True):
                 if end.status == JobStatus.FAILED:
                     watch.errors[job.directory] = said(end._return_value)
-        self.tell(rows, rows[: len(jobs)], watch.errors)
+        self.tell(rows)
+        lost = {
+            row.directory: "lost" for row in rows[: len(jobs)] if row.metrics["status"] in ("interrupted", "pending")
+        }
+        self.see(rows[: len(jobs)], lost | watch.errors)
         return returned
 
     def begin(self, jobs: Sequence[Job]) -> list[bool]:
@@ -124,20 +132,20 @@ class Sweep(Sweeper):
         OmegaConf.save(self.master, self.directory / "multirun.yaml")
         return complete
 
-    def tell(self, rows: Sequence[results.Row], jobs: Sequence[results.Row], errors: dict[Path, str]) -> None:
-        """Tell the answer; raise a ``ReportedError`` that lists which of the ``jobs`` failed."""
+    def tell(self, rows: Sequence[Row]) -> None:
+        """Tell the answer."""
         print("", *results.summary(results.answers(rows)), "", sep="\n")
         print(f"directory: {self.directory}\ntensorboard --logdir {shlex.quote(str(self.directory))}")
-        if failed := [row for row in jobs if row.metrics["status"] in FAILED]:
-            said_by_itself = (row.metrics.get("error") or row.metrics["status"] for row in failed)
-            lines = [
-                f"{row.directory.name}: {errors.get(row.directory, own)}"
-                for row, own in zip(failed, said_by_itself, strict=True)
-            ]
-            headline = f"{len(failed)} of {len(jobs)} runs failed; {again(self.master.hydra)} runs them again:"
+
+    def see(self, rows: Sequence[Row], errors: dict[Path, str]) -> None:
+        """Raise a ``ReportedError`` if runs failed, with the error of each: the one given, or its own."""
+        failed = [row for row in rows if row.directory in errors or row.metrics["status"] == "failed"]
+        if failed:
+            lines = [f"{row.directory.name}: {errors.get(row.directory, row.metrics.get('error'))}" for row in failed]
+            headline = f"{len(failed)} of {len(rows)} runs failed; {again(self.master.hydra)} runs them again:"
             raise ReportedError.listing(lines, headline)
 
-    def others(self, known: set[Path]) -> list[results.Row]:
+    def others(self, known: set[Path]) -> list[Row]:
         """Return the runs that earlier sweeps left in the directory."""
         found = sorted({path.parent.parent for path in self.directory.glob("*/.hydra/overrides.yaml")} - known)
         return [results.read(values(RunDirectory(path).overrides), path) for path in found]

@@ -58,9 +58,11 @@ class Watch:
         self._draw()
 
     def add(self, overrides: dict[str, str], directory: Path) -> None:
-        """Watch one more run."""
-        self.rows.append(results.read(overrides, directory))
-        self.running[len(self.rows) - 1] = _written(directory)
+        """Watch one more run, or one of them once more."""
+        known = [index for index, row in enumerate(self.rows) if row.directory == directory]
+        if not known:
+            self.rows.append(results.read(overrides, directory))
+        self.running[known[0] if known else len(self.rows) - 1] = _written(directory)
 
     def _watch(self) -> None:
         due, changed = time.monotonic() + WRITE, False
