@@ -95,7 +95,7 @@ class Watch:
         write_whole(path, text)
 
     def _draw(self) -> None:
-        if not self.drawn.exists() and any(row.finished for row in self.rows):
+        if not self.drawn.exists():
             from experiment.comparison import picture  # here, since it takes its time
             from experiment.pictures import render
 
