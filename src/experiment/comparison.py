@@ -67,18 +67,18 @@ def _logarithmic(values: Sequence[float]) -> bool:
 def _curve(axes: Axes, answers: Sequence[Answer], key: str, loss: str) -> None:
     """Draw the mean over one numeric key, and the standard deviation around it; what has none is marked at the top."""
     ordered = sorted(answers, key=lambda answer: float(answer.overrides[key]))
-    x = [float(answer.overrides[key]) for answer in ordered]
-    mean, spread = (np.array([getattr(answer, what)(loss) for answer in ordered]) for what in ("mean", "spread"))
-    known = np.isfinite(mean)
-    axes.plot(np.array(x)[known], mean[known], color=BLUE, marker="o", ms=4, label="mean")
+    known = [answer for answer in ordered if answer.scores(loss)]
+    x, at = ([float(answer.overrides[key]) for answer in some] for some in (ordered, known))
+    mean, spread = (np.array([getattr(answer, what)(loss) for answer in known]) for what in ("mean", "spread"))
+    axes.plot(at, mean, color=BLUE, marker="o", ms=4, label="mean")
+    low = np.maximum(mean - spread, [min(answer.scores(loss)) for answer in known])  # no loss is below 0
     if spread.any():
-        low, high = (mean - spread)[known], (mean + spread)[known]
-        axes.fill_between(np.array(x)[known], low, high, color=BLUE, alpha=0.25, lw=0, label="± standard deviation")
+        axes.fill_between(at, low, mean + spread, color=BLUE, alpha=0.25, lw=0, label="± standard deviation")
     if any(answer.count("diverged") for answer in ordered):
-        at = [value for value, answer in zip(x, ordered, strict=True) if answer.count("diverged")]
-        axes.plot(at, [0.97] * len(at), "kx", transform=axes.get_xaxis_transform(), label="some or all diverged")
+        lost = [value for value, answer in zip(x, ordered, strict=True) if answer.count("diverged")]
+        axes.plot(lost, [0.97] * len(lost), "kx", transform=axes.get_xaxis_transform(), label="some or all diverged")
     axes.set(xlabel=key, ylabel=loss, xscale="log" if _logarithmic(x) else "linear")
-    if known.any() and (mean - spread)[known].min() > 0 and mean[known].max() > 10 * mean[known].min():
+    if known and low.min() > 0 and mean.max() > 10 * mean.min():
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)

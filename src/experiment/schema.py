@@ -337,6 +337,7 @@ The keys, their defaults, and what each may be:
 Choices, each a file under conf/:
   data=line          model=simple_net          optimizer=sgd|adam|adamw|rmsprop
   experiment=NAME    a named set of choices, from conf/experiment/ or from a directory of your own: --config-dir DIR
+  search=optuna      a sweep (-m) is a search for the lowest val/loss
   hydra.run.dir=DIR, hydra.sweep.dir=DIR
                      the directory of the run, of the sweep; without them a dated one under outputs/, multirun/
 
@@ -344,6 +345,7 @@ Examples:
   python {program} optimizer.lr=0.5 model.hidden=[8,8]
   python {program} data.line=[1,-2,0.5] data.num_points=500 data.batch_size=32 trainer.max_epochs=100
   python {program} -m optimizer.lr=0.01,0.1,1 seed=0,1
+  python {program} -m search=optuna search.trials=20 model.hidden=[4],[8],[16]
   python {program} --config-dir examples/digits experiment=digits
 
 Hydra's own options: --cfg job prints the configuration without a run, --hydra-help lists the rest.
@@ -423,6 +425,8 @@ def allowed(field: dict[str, Any]) -> str:
     """Return what a JSON schema allows, in words."""
     if "const" in field:
         return typed(field["const"])
+    if "$ref" in field:
+        return "a group of keys"
     if "enum" in field:
         return "one of " + ", ".join(map(typed, field["enum"]))
     if "anyOf" in field:
