@@ -104,7 +104,8 @@ class Sweep(Sweeper):
     def _grid(self, overrides: dict[str, Override], varied: set[str]) -> list[JobReturn]:
         """Launch a run for each combination."""
         choices = [_choices(override) for override in overrides.values()]
-        jobs = [self.job(list(each), varied) for each in itertools.product(*choices)]
+        asked = [self.job(list(each), varied) for each in itertools.product(*choices)]
+        jobs = list({job.directory: job for job in asked}.values())  # a value that is typed twice is one run
         if not jobs:
             raise ConfigurationError("There is nothing to sweep: a key has no values.")
         complete = self.begin(jobs)
