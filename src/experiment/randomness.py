@@ -38,7 +38,10 @@ class Randomness(Callback):
         seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)
-        torch.manual_seed(seed)
+        # What torch.manual_seed does; but for devices that are not there it notes down each time where it was called.
+        torch.default_generator.manual_seed(seed)
+        if torch.accelerator.is_available():
+            torch.get_device_module().manual_seed_all(seed)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state of every stream."""
