@@ -293,7 +293,7 @@ def test_a_live_tensorboard_shows_each_step_once_before_and_after(elsewhere, fas
     directory.parent.mkdir()
     assert faults.start([*arguments, "trainer.max_epochs=4"], straight) == 0
     expected = curve(straight)
-    assert faults.start([*arguments, "trainer.max_epochs=3"], directory, 1.5) == -signal.SIGKILL
+    assert faults.start([*arguments, "trainer.max_epochs=3"], directory, 0.2, training=True) == -signal.SIGKILL
     with server("runs", fast) as ask:
 
         def points() -> list[tuple[int, float]]:

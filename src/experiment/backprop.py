@@ -6,16 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from experiment.callback import LeanCallback
 from experiment.logger import tensorboards
 
 BINS = 30  # of a histogram
 
 
-class Backprop(Callback):
+class Backprop(LeanCallback):
     """Logs, of the backward pass and the update of a training step, at that step:
 
     - ``error/<layer>``: ‖∂L/∂z‖₂, of the layer's output z before its activation, over all points of the step: the

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
+from experiment.callback import LeanCallback
 from experiment.classifier import PointsClassifier
 from experiment.datamodule import Batches, PointsDataModule
 from experiment.logger import tensorboards
@@ -22,13 +23,14 @@ from experiment.pictures import render
 CLASSES = ("#0072B2", "#E69F00")
 PROBABILITY = LinearSegmentedColormap.from_list("probability", [CLASSES[0], "white", CLASSES[1]])
 VIEW = (-1.1, 1.1)
+BARE: dict[str, Any] = {"xticks": (), "yticks": ()}  # axes without them are drawn in half the time
 SHADES = 121  # of the probability, along each axis
 SHOWN = 1000  # points that a picture shows at most
 KEPT = 64  # states of the network, spread over training; fewer of a large one
 KEPT_NUMBERS = 500_000  # of all these states together
 
 
-class DecisionBoundary(Callback):
+class DecisionBoundary(LeanCallback):
     """Shows what a network decides: in TensorBoard after 0, 10, 100, … steps and at the end, and in pictures.
 
     Of other problems than points of the plane it shows nothing. It keeps the weights of every n-th step, n doubled
@@ -67,8 +69,8 @@ class DecisionBoundary(Callback):
         data, points = getattr(trainer, "datamodule", None), trainer.train_dataloader
         if isinstance(module, PointsClassifier) and isinstance(data, PointsDataModule) and isinstance(points, Batches):
             for board in tensorboards(trainer):
-                figure = Figure(figsize=(3.3, 3.4), dpi=100)  # as wide as TensorBoard shows it
-                axes = figure.add_axes((0.2, 0.13, 0.77, 0.79))
+                figure = Figure(figsize=(3.3, 3.5), dpi=100)  # as wide as TensorBoard shows it
+                axes = figure.add_axes((0.03, 0.03, 0.94, 0.87), **BARE)
                 _panel(axes, module, points, data.parameters, trainer.global_step)
                 image = render(figure)
                 board.experiment.add_image("decision_boundary", image, trainer.global_step, dataformats="HWC")
@@ -103,7 +105,8 @@ def _with_weights(model: PointsClassifier, weights: Tensor) -> PointsClassifier:
 def decision_boundary(model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Figure:
     """Return a picture of the plane: probability, decision, training points, the given line, the neurons' lines."""
     figure = Figure(figsize=(6.4, 6), dpi=120)
-    axes = figure.add_axes((0.12, 0.17, 0.74, 0.78))
+    ticks = (-1, -0.5, 0, 0.5, 1)
+    axes = figure.add_axes((0.12, 0.17, 0.74, 0.78), xlabel="x", ylabel="y", xticks=ticks, yticks=ticks)
     shade = _panel(axes, model, points, problem, step)
     figure.colorbar(shade, cax=figure.add_axes((0.885, 0.22, 0.025, 0.68)), label="probability of class 1")
     figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=9)
@@ -114,9 +117,8 @@ def training(models: dict[int, PointsClassifier], points: Batches, problem: dict
     """Return a strip of pictures of the plane, one for each of the models by the number of steps they have learned."""
     figure = Figure(figsize=(3.2 * len(models), 3.75), dpi=120)
     for index, (step, model) in enumerate(models.items()):
-        axes = figure.add_axes(((index + 0.1) / len(models), 0.16, 0.85 / len(models), 0.74))
+        axes = figure.add_axes(((index + 0.1) / len(models), 0.16, 0.85 / len(models), 0.74), **BARE)
         _panel(axes, model, points, problem, step)
-        axes.set(xlabel="", ylabel="", xticks=(), yticks=())
     figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=6, frameon=False, fontsize=9)
     return figure
 
@@ -124,8 +126,7 @@ def training(models: dict[int, PointsClassifier], points: Batches, problem: dict
 @torch.no_grad()
 def _panel(axes: Axes, model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Any:
     """Draw the plane as a model sees it after so many steps, and return the shades of the probability."""
-    ticks = (-1, -0.5, 0, 0.5, 1)
-    axes.set(aspect="equal", xlim=VIEW, ylim=VIEW, xlabel="x", ylabel="y", xticks=ticks, yticks=ticks)
+    axes.set(aspect="equal", xlim=VIEW, ylim=VIEW)
     side = np.linspace(*VIEW, SHADES)
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     probability = _probability(model, torch.from_numpy(grid)).reshape(SHADES, SHADES)

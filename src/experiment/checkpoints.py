@@ -17,6 +17,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
+from experiment.callback import LeanCallback
 from experiment.horizon import HorizonTrainer
 from experiment.interrupts import Interrupts
 from experiment.schema import ConfigurationError
@@ -70,7 +71,7 @@ def _link(file: Path, name: Path) -> None:
     beside.replace(name)
 
 
-class Checkpoints(Checkpoint):
+class Checkpoints(LeanCallback, Checkpoint):
     """Keeps ``last.ckpt``, in case that is damaged the one before it, and ``best.ckpt``, of the lowest ``val/loss``.
 
     A state is saved where it can be taken up exactly: between epochs, and within one where the loaders of the training

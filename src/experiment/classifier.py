@@ -56,9 +56,7 @@ class PointsClassifier(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         points, classes = batch
-        loss = self.loss(self.net(points), classes)
-        self.log("train/loss", loss)
-        return loss
+        return self.loss(self.net(points), classes)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Score a batch of the validation points."""

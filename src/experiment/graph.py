@@ -6,19 +6,20 @@ from collections.abc import Container
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.graph_pb2 import GraphDef
 from torch import Tensor, nn
 from torch.autograd.graph import Node
 from torch.utils._pytree import tree_leaves
 
+from experiment.callback import LeanCallback
 from experiment.logger import tensorboards
 
 Shape = tuple[int, ...] | None
 
 
-class Graph(Callback):
+class Graph(LeanCallback):
     """Logs the autograd graph of a run's first step: nothing is computed for it, and no random number drawn.
 
     Its nodes are operations and parameters, in the scopes of the modules: ``torch.relu`` in the ``forward`` of ``net``
@@ -65,14 +66,12 @@ class Graph(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Log the graph, and leave."""
+        """Log the graph."""
         if self.trace and self.trace.names:
             event = Event(graph_def=self.trace.graph.SerializeToString())
             for logger in tensorboards(trainer):
                 logger.experiment._get_file_writer().add_event(event)
         self._forget()
-        # Every further step would pay for a callback that does nothing, some 40 µs.
-        trainer.callbacks = [each for each in trainer.callbacks if each is not self]  # type: ignore[attr-defined]
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the module as it was."""

@@ -85,5 +85,5 @@ def render(figure: Figure, path: Path | None = None) -> np.ndarray:
     canvas.draw()
     image = np.asarray(canvas.buffer_rgba())[..., :3]
     if path:
-        imsave(path, image)
+        imsave(path, image, pil_kwargs={"compress_level": 1})  # a quarter larger, in half the time
     return image

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+
+from experiment.callback import LeanCallback
 
 
-class Randomness(Callback):
+class Randomness(LeanCallback):
     """Seeds each epoch, and what is scored after the last; a checkpoint within an epoch holds the streams' state."""
 
     def __init__(self, seed: int) -> None:

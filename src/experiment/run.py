@@ -27,12 +27,12 @@ from experiment import pictures, schema, targets
 from experiment.backprop import Backprop
 from experiment.checkpoints import Checkpoints, WholeCheckpointIO
 from experiment.directory import Claim, RunDirectory, is_trial
-from experiment.divergence import Divergence
 from experiment.graph import Graph
 from experiment.horizon import HorizonTrainer
 from experiment.hyperparameters import hyperparameters
 from experiment.interrupts import Interrupted, Interrupts, Stopped
 from experiment.logger import RunLogger
+from experiment.loss import Loss
 from experiment.progress import TimedProgressBar
 from experiment.randomness import Randomness
 from experiment.schema import ConfigurationError
@@ -179,7 +179,7 @@ def _run(config: DictConfig, hydra: DictConfig, directory: RunDirectory, claim: 
     with Interrupts() as interrupts, closing(logger) if logger else nullcontext():
         every = config.checkpoint.every_n_seconds
         checkpoints = Checkpoints(directory.checkpoints, every, interrupts, logger.sync if logger else lambda: None)
-        divergence = Divergence()
+        loss = Loss()
         bar = [TimedProgressBar()] if arguments["enable_progress_bar"] else []
         views: list[Callback] = [Backprop(**config.backprop), Graph()] if logger else []
         if trial := hydra.sweeper.get("trial"):
@@ -187,7 +187,7 @@ def _run(config: DictConfig, hydra: DictConfig, directory: RunDirectory, claim: 
 
             views.append(Pruning(**trial))
         arguments |= {
-            "callbacks": [*callbacks_of(config), *views, Randomness(config.seed), divergence, *bar, checkpoints],
+            "callbacks": [*callbacks_of(config), *views, Randomness(config.seed), loss, *bar, checkpoints],
             "logger": logger or False,
             "plugins": [WholeCheckpointIO(), *(arguments.get("plugins") or [])],
             "default_root_dir": directory.path,
@@ -205,7 +205,7 @@ def _run(config: DictConfig, hydra: DictConfig, directory: RunDirectory, claim: 
                 logger.sync()
             pictures.draw(directory.path, arguments["callbacks"], model, data, checkpoints.step)
             metrics |= {name: float(scores[name]) for name in SCORES if name in scores}
-            metrics["status"] = "diverged" if divergence.diverged else "finished"
+            metrics["status"] = "diverged" if loss.diverged else "finished"
             if logger:
                 logger.complete()
         except BaseException as error:

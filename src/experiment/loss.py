@@ -1,19 +1,27 @@
-"""Divergence: a run whose loss is no longer finite stops, and one whose loss has grown is told apart."""
+"""The loss that each step returns: it is logged, stops training where it is not finite, and tells what diverged."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
+from experiment.callback import LeanCallback
 
-class Divergence(Callback):
-    """Watches the loss that ``training_step`` returns, and stops training when it is not finite."""
+TAG = "train/loss"
+
+
+class Loss(LeanCallback):
+    """Watches what ``training_step`` returns, and logs it as ``train/loss`` where the module does not do so itself.
+
+    ``self.log`` takes longer than a step of a small network.
+    """
 
     def __init__(self) -> None:
         self.first: float | None = None
         self.newest = math.nan
+        self.logs: bool | None = None  # whether it is for this callback to log
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -25,6 +33,20 @@ class Divergence(Callback):
         self.newest = loss.item()
         self.first = self.newest if self.first is None else self.first
         trainer.should_stop |= not math.isfinite(self.newest)
+        if self.logs is None:
+            self.metrics = trainer.callback_metrics
+            self.logs = TAG not in self.metrics
+        if self.logs:
+            self.metrics[TAG] = loss  # for callbacks that monitor it
+            self._log(trainer, batch_idx)
+
+    def _log(self, trainer: Trainer, batch_idx: int) -> None:
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if stepped and every and (step + 1) % every == 0:
+            for logger in trainer.loggers:
+                logger.log_metrics({TAG: self.newest}, step)
 
     @property
     def diverged(self) -> bool:
