@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 from lightning import LightningModule
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
 from torch import Tensor, nn
@@ -61,6 +61,14 @@ def test_it_is_logged_as_by_self_log_and_never_twice(every, accumulated):
     by_itself = logged(True, **arguments)
     assert len(by_itself) == 3 * -(-5 // accumulated) // every
     assert logged(False, **arguments) == by_itself
+
+
+def test_a_hook_that_does_nothing_is_not_called():
+    assert Loss.on_after_backward is None
+    assert Loss.on_train_epoch_start is None
+    assert callable(Loss.on_train_batch_end)
+    assert callable(Callback.on_after_backward)  # nothing of Lightning's is changed
+    assert callable(Loss.on_save_checkpoint)  # which Lightning calls without a look
 
 
 def test_it_can_be_monitored():

@@ -60,6 +60,15 @@ def test_what_differs_is_told(run, again):
     assert "python: 2.7 there" in out
 
 
+@pytest.mark.parametrize("text", [None, "{", "3"])
+def test_a_damaged_record_is_one_message(run, again, text):
+    path = run("trainer.max_epochs=5") / ".hydra/hydra.yaml"
+    path.unlink() if text is None else path.write_text(text)
+    _, status = again()
+    assert str(status).startswith("run/.hydra/hydra.yaml is no configuration")
+    assert not Path("again").exists()
+
+
 def test_another_seed_is_another_run(run, again):
     directory = run("trainer.max_epochs=5", "seed=1")
     config = OmegaConf.load(directory / ".hydra/config.yaml")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from experiment import repeat
 from tests.conftest import ROOT, metrics
 from tests.test_run import stranger  # noqa: F401
 
@@ -80,10 +81,26 @@ def test_a_hopeless_trial_is_pruned_and_the_others_are_what_they_were(train, cap
     pruned = [row for row in rows if row["status"] == "interrupted"]
     assert pruned
     assert {float(row["optimizer.lr"]) for row in pruned} <= {0.0001, 0.0002}
-    assert "pruned after" in pruned[0]["error"] or int(pruned[0]["step"]) < 40
+    assert all(int(row["step"]) < 40 for row in pruned)
+    for row in pruned:
+        (log,) = (path.read_text() for path in Path("s").glob(f"*optimizer.lr={row['optimizer.lr']},*/train.log"))
+        assert re.search(r"pruned after \d+ steps: val/loss [\d.]+ is worse than the median", log)
     good = next(row for row in rows if row["status"] == "finished")
     assert train("model.hidden=[4]", f"optimizer.lr={good['optimizer.lr']}", *search[5:], "hydra.run.dir=alone") == 0
     assert str(metrics(Path("alone"))["val/loss"]) == good["val/loss"]
+
+
+def test_a_trial_run_again_reports_to_nobody(train, capfd, monkeypatch):
+    search = ["-m", "search=optuna", "search.trials=1", "search.pruning=true", SHORT, "hydra.sweep.dir=s"]
+    assert train(*search) == 0
+    (directory,) = (path.parent for path in Path("s").glob("*/metrics.json"))
+    Path("s/study.journal").unlink()  # whoever repeats the run need not have it
+    monkeypatch.setattr(sys, "argv", ["repeat", str(directory), "again"])
+    repeat.main()
+    out = capfd.readouterr().out
+    assert "finished after 20 epochs" in out  # the terminal is no sweep's
+    assert out.endswith("bit-identical: every curve, every weight, every score.\n")
+    assert not Path("s/study.journal").exists()
 
 
 def test_a_trial_that_fails_is_told_and_tried_again(train, stranger, capfd):  # noqa: F811

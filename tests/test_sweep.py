@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
@@ -236,6 +239,31 @@ def test_a_complete_sweep_is_told_without_torch_and_nothing_is_changed(train, el
     assert "hydra" in done.stdout.split()
     assert "torch" not in done.stdout.split()
     assert before.items() <= snapshot(Path("sweep")).items()
+
+
+def test_what_an_engine_loses_is_told(train, capfd, monkeypatch):
+    """An engine that says that all is well, and has run nothing."""
+
+    def launch(jobs: list[list[str]], initial_job_idx: int) -> list[JobReturn]:
+        return [JobReturn(overrides=job, status=JobStatus.COMPLETED) for job in jobs]
+
+    monkeypatch.setattr(Plugins, "instantiate_launcher", lambda *args, **kwargs: SimpleNamespace(launch=launch))
+    assert train("-m", "seed=0,1", SHORT, "hydra.sweep.dir=sweep") == 1
+    error = capfd.readouterr().err
+    assert "2 of 2 runs failed" in error
+    assert "seed=1: lost" in error
+    assert [row["status"] for row in rows()] == ["pending"] * 2
+
+
+def test_what_differs_in_plain_values_is_composed_once():
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        sweep = Sweep()
+        sweep.loader, sweep.directory = GlobalHydra.instance().config_loader(), Path("sweep")
+        sweep.master = sweep.loader.load_configuration("config", [], RunMode.MULTIRUN)
+        for optimizer in ("sgd", "adam"):
+            for seed in range(5):
+                sweep.job([f"optimizer={optimizer}", f"seed={seed}", f"optimizer.lr={seed}"], set())
+        assert [*sweep.composed] == [("optimizer=sgd",), ("optimizer=adam",)]
 
 
 def test_new_values_add_rows_to_those_that_are_there(train):

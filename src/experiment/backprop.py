@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from experiment.callback import LeanCallback
+from experiment.callback import LeanCallback, step_index
 from experiment.logger import tensorboards
 
 BINS = 30  # of a histogram
@@ -93,7 +93,7 @@ class Backprop(LeanCallback):
                 values[f"update_ratio/{name}"] = _norm(parameter - self.before[name]) / _norm(self.before[name])
         numbers = torch.stack(list(values.values())).tolist()  # at once: the device is waited for but once
         for logger in trainer.loggers:
-            logger.log_metrics(dict(zip(values, numbers, strict=True)), step=_step(trainer))
+            logger.log_metrics(dict(zip(values, numbers, strict=True)), step=step_index(trainer))
 
     def _errors(self, trainer: Trainer) -> dict[str, Tensor]:
         """Return the norm of each layer's error over all batches and all devices, of which the loss is the mean."""
@@ -121,13 +121,8 @@ class Backprop(LeanCallback):
         self.hooks, self.errors, self.before, self.gradients = [], {}, {}, {}
 
 
-def _step(trainer: Trainer) -> int:
-    """Return the index of the step, as Lightning logs ``train/loss`` at it."""
-    return trainer.fit_loop.epoch_loop._batches_that_stepped
-
-
 def _due(trainer: Trainer, every: int | None) -> bool:
-    return every is not None and _step(trainer) % every == 0
+    return every is not None and step_index(trainer) % every == 0
 
 
 def _norm(values: Tensor) -> Tensor:
@@ -147,4 +142,4 @@ def _log_histogram(trainer: Trainer, tag: str, values: Tensor) -> None:
     elements = values.detach().float().flatten().cpu()
     elements = elements[elements.isfinite()]
     for logger in tensorboards(trainer) if len(elements) else ():
-        logger.experiment.add_histogram(tag, elements, _step(trainer), bins=BINS)
+        logger.experiment.add_histogram(tag, elements, step_index(trainer), bins=BINS)

@@ -1,11 +1,11 @@
-"""A callback that costs nothing where it does nothing."""
+"""What the callbacks of a run share: they cost nothing where they do nothing, and agree on the index of a step."""
 
 from typing import Any
 
-from lightning.pytorch import Callback
+from lightning.pytorch import Callback, Trainer
 
-# Of each step: Lightning takes 3 µs for each of these and each callback, whether it does anything or not, unless it is
-# None. A step of a small network takes 200 µs.
+# Of each step. Lightning calls them whether they do anything or not, unless they are None: a callback that does nothing
+# costs 12 µs a step, with None in their place 1.4 µs. A step of a small network takes 160 µs.
 HOOKS = (
     *("on_train_epoch_start", "on_train_batch_start", "on_before_zero_grad", "on_before_backward"),
     *("on_after_backward", "on_before_optimizer_step", "on_train_batch_end", "on_train_epoch_end"),
@@ -20,3 +20,8 @@ class LeanCallback(Callback):
         for hook in HOOKS:
             if getattr(cls, hook) is getattr(Callback, hook):
                 setattr(cls, hook, None)
+
+
+def step_index(trainer: Trainer) -> int:
+    """Return the index of the step, as Lightning logs ``train/loss`` at it; several batches may make a step."""
+    return trainer.fit_loop.epoch_loop._batches_that_stepped

@@ -51,14 +51,18 @@ class Check(Callback):
         try:
             if config.get("search"):
                 raise ConfigurationError("search: a search is a sweep: python train.py -m")
-            run = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-            check([(run, Path(config.hydra.run.dir))], config.hydra)
+            check([(without_hydra(config), Path(config.hydra.run.dir))], config.hydra)
             if is_trial(config):  # it leaves nothing: Hydra gets an empty directory that the trial removes
                 with read_write(config):
                     config.hydra.run.dir = tempfile.mkdtemp()
             make(Path(config.hydra.run.dir), "hydra.run.dir")
         except Exception as error:
             raise Stop from error
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """Return a composed configuration as the run gets it."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def check(jobs: Sequence[tuple[DictConfig, Path]], hydra: DictConfig) -> list[bool]:

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
-from experiment.results import Answer, measure
+from experiment.results import Answer, measure, varied
 
 BLUE, RED, GREY = "#0072B2", "#D55E00", "#BBBBBB"  # of Okabe and Ito's palette
 PANELS = 12  # at most
@@ -22,38 +22,26 @@ COLUMNS = 3  # of panels
 
 def picture(answers: Sequence[Answer]) -> Figure:
     """Return the picture that fits what the answers differ in: the loss by which they are compared, mean and spread."""
-    keys = sorted({key for answer in answers for key in answer.overrides})
-    values = {key: _sorted({answer.overrides.get(key, "") for answer in answers}) for key in keys}
-    varied = sorted(
-        (key for key in keys if len(values[key]) > 1), key=lambda key: (not _numeric(values[key]), -len(values[key]))
-    )
     loss = measure(answers)
-    if len(varied) < 2:
+    values = {key: sorted(each, key=float if _numeric(each) else str) for key, each in varied(answers).items()}
+    keys = sorted(values, key=lambda key: (not _numeric(values[key]), -len(values[key])))
+    if len(keys) < 2:
         figure = Figure(figsize=(7, 4.2), dpi=120)
         axes = figure.add_axes((0.12, 0.15, 0.84, 0.76))
-        if varied and _numeric(values[varied[0]]):
-            _curve(axes, answers, varied[0], loss)
+        if keys and _numeric(values[keys[0]]):
+            _curve(axes, answers, keys[0], loss)
         else:
-            _bars(axes, answers, varied[0] if varied else "", loss)
+            _bars(axes, answers, keys[0] if keys else "", loss)
         return figure
-    cells = math.prod(len(values[key]) for key in varied)
-    return _maps(answers, varied, values, loss) if 2 * len(answers) > cells else _scatter(answers, varied, values, loss)
+    grid = 2 * len(answers) > math.prod(map(len, values.values()))
+    return (_maps if grid else _scatter)(answers, keys, values, loss)
 
 
-def _numbers(values: Sequence[str]) -> list[float]:
+def _numeric(values: Iterable[str]) -> bool:
     try:
-        return [float(value) for value in values]
+        return all(math.isfinite(float(value)) for value in values)
     except ValueError:
-        return []
-
-
-def _numeric(values: Sequence[str]) -> bool:
-    numbers = _numbers(values)
-    return bool(numbers) and all(map(math.isfinite, numbers))
-
-
-def _sorted(values: set[str]) -> list[str]:
-    return sorted(values, key=float) if _numeric([*values]) else sorted(values)
+        return False
 
 
 def _logarithmic(values: Sequence[float]) -> bool:
@@ -62,6 +50,22 @@ def _logarithmic(values: Sequence[float]) -> bool:
         return False
     steps, ratios = np.diff(values), np.diff(np.log(values))
     return bool(len(values) < 3 or ratios.std() / ratios.mean() < steps.std() / steps.mean())
+
+
+def _wide(losses: Sequence[float]) -> bool:
+    """Whether losses are so far apart that a logarithmic scale shows more of them."""
+    return bool(len(losses)) and min(losses) > 0 and max(losses) > 10 * min(losses)
+
+
+def _panels(count: int, width: float, height: float = 3.6, sharey: bool = False) -> tuple[Figure, list[Axes]]:
+    """Return a figure of so many panels, each of a size in inches, in about as many rows as columns."""
+    columns = min(COLUMNS, math.ceil(math.sqrt(count)))
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows), dpi=120, layout="constrained")
+    panels = [*figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()]
+    for unused in panels[count:]:
+        unused.set_axis_off()
+    return figure, panels[:count]
 
 
 def _curve(axes: Axes, answers: Sequence[Answer], key: str, loss: str) -> None:
@@ -74,11 +78,10 @@ def _curve(axes: Axes, answers: Sequence[Answer], key: str, loss: str) -> None:
     low = np.maximum(mean - spread, [min(answer.scores(loss)) for answer in known])  # no loss is below 0
     if spread.any():
         axes.fill_between(at, low, mean + spread, color=BLUE, alpha=0.25, lw=0, label="± standard deviation")
-    if any(answer.count("diverged") for answer in ordered):
-        lost = [value for value, answer in zip(x, ordered, strict=True) if answer.count("diverged")]
+    if lost := [value for value, answer in zip(x, ordered, strict=True) if answer.count("diverged")]:
         axes.plot(lost, [0.97] * len(lost), "kx", transform=axes.get_xaxis_transform(), label="some or all diverged")
     axes.set(xlabel=key, ylabel=loss, xscale="log" if _logarithmic(x) else "linear")
-    if known and low.min() > 0 and mean.max() > 10 * mean.min():
+    if _wide(mean.tolist()) and min(low) > 0:
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
@@ -102,19 +105,13 @@ def _bars(axes: Axes, answers: Sequence[Answer], key: str, loss: str) -> None:
     axes.grid(axis="y", alpha=0.3)
 
 
-def _scatter(answers: Sequence[Answer], varied: list[str], values: dict[str, list[str]], loss: str) -> Figure:
+def _scatter(answers: Sequence[Answer], keys: list[str], values: dict[str, list[str]], loss: str) -> Figure:
     """Draw the loss over each key by itself: what a search tried fills no grid."""
-    shown = varied[:PANELS]
-    columns = min(COLUMNS, math.ceil(math.sqrt(len(shown))))
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(5 * columns, 3.6 * rows), dpi=120, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    shown = keys[:PANELS]
+    figure, panels = _panels(len(shown), width=5, sharey=True)
     known = [answer for answer in answers if answer.scores(loss)]
     losses = [answer.mean(loss) for answer in known]
-    for axes, key in itertools.zip_longest(panels, shown):
-        if key is None:
-            axes.set_axis_off()
-            continue
+    for axes, key in zip(panels, shown, strict=True):
         numeric = _numeric(values[key])
         places = [
             float(value) if numeric else values[key].index(value) for value in (a.overrides.get(key, "") for a in known)
@@ -126,29 +123,22 @@ def _scatter(answers: Sequence[Answer], varied: list[str], values: dict[str, lis
             axes.set_xticks(range(len(values[key])), values[key], fontsize=8)
         elif _logarithmic([float(value) for value in values[key]]):
             axes.set_xscale("log")
-        if losses and min(losses) > 0 and max(losses) > 10 * min(losses):
+        if _wide(losses):
             axes.set_yscale("log")
         axes.grid(alpha=0.3)
     panels[0].legend(frameon=False)
     return figure
 
 
-def _maps(answers: Sequence[Answer], varied: list[str], values: dict[str, list[str]], loss: str) -> Figure:
+def _maps(answers: Sequence[Answer], keys: list[str], values: dict[str, list[str]], loss: str) -> Figure:
     """Draw a heat map over the first two keys for each combination of the others."""
-    across, up, *others = varied
+    across, up, *others = keys
     combinations = list(itertools.product(*(values[key] for key in others)))[:PANELS]
-    columns = min(COLUMNS, math.ceil(math.sqrt(len(combinations))))
-    rows = -(-len(combinations) // columns)
-    wide = max(3.2, min(0.55 * len(values[across]) + 1.4, 7.0)) if columns > 1 else 7.0
-    figure = Figure(figsize=(wide * columns + 1, 3.6 * rows + 0.4), dpi=120, layout="constrained")
-    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    width = max(3.7, min(0.55 * len(values[across]) + 1.9, 7.5)) if len(combinations) > 1 else 8
+    figure, panels = _panels(len(combinations), width, height=3.8)
     means = [mean for answer in answers if math.isfinite(mean := answer.mean(loss))]
-    wide_range = means and min(means) > 0 and max(means) > 10 * min(means)
-    norm = (LogNorm if wide_range else Normalize)(min(means, default=0), max(means, default=1))
-    for axes, combination in itertools.zip_longest(panels, combinations):
-        if combination is None:
-            axes.set_axis_off()
-            continue
+    norm = (LogNorm if _wide(means) else Normalize)(min(means, default=0), max(means, default=1))
+    for axes, combination in zip(panels, combinations, strict=True):
         chosen = [a for a in answers if tuple(a.overrides.get(key, "") for key in others) == combination]
         shades = _map(axes, chosen, across, up, values, loss, norm, best=answers[0])
         axes.set_title("\n".join(f"{key}={value}" for key, value in zip(others, combination, strict=True)), fontsize=9)
@@ -168,10 +158,7 @@ def _map(
 ) -> AxesImage:
     grid = np.full((len(values[up]), len(values[across])), np.nan)
     for answer in answers:
-        row, column = (
-            values[up].index(answer.overrides.get(up, "")),
-            values[across].index(answer.overrides.get(across, "")),
-        )
+        row, column = (values[key].index(answer.overrides.get(key, "")) for key in (up, across))
         grid[row, column] = answer.mean(loss)
         if answer is best and answer.scores(loss):
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec=RED, lw=2.5, zorder=3))

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from experiment.schema import ConfigurationError, ReportedError
 
@@ -27,6 +27,8 @@ HORIZON = "trainer.max_epochs"
 # A value that is another key's; one that is the horizon's makes another run of a longer one: a schedule up to the end.
 REFERENCE = re.compile(r"\$\{(?!trainer\.max_epochs\})[\w.]+\}")
 NOTHING = "nothing"
+Loaded = TypeVar("Loaded", DictConfig, ListConfig)
+SCORES = ("train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy")  # of metrics.json
 
 
 def differences(old: DictConfig, new: DictConfig) -> list[str]:
@@ -76,6 +78,11 @@ def write_whole(path: Path, text: str) -> None:
         raise ReportedError(f"{path} cannot be written: {error.strerror}") from error
 
 
+def told(metrics: dict[str, Any]) -> list[str]:
+    """Return each score that a run has, as it is told."""
+    return [f"{name} {metrics[name]:.5g}" for name in SCORES if metrics.get(name) is not None]
+
+
 @dataclass
 class Claim:
     """What a run that has its directory for itself finds there.
@@ -97,39 +104,44 @@ class RunDirectory:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.checkpoints = path / "checkpoints"
+        self.recorded = path / ".hydra" / "config.yaml"  # the configuration that the directory is the run of
 
     @property
     def configuration(self) -> DictConfig | None:
         """The configuration that the directory is the run of."""
-        path = self.path / ".hydra" / "config.yaml"
-        if not path.exists():
-            return None
+        return self._load(self.recorded, DictConfig, "configuration") if self.recorded.exists() else None
+
+    @property
+    def hydra(self) -> DictConfig:
+        """Hydra's own configuration of the run."""
+        loaded: DictConfig = self._load(self.recorded.with_name("hydra.yaml"), DictConfig, "configuration")
+        return cast(DictConfig, loaded.hydra)
+
+    @property
+    def overrides(self) -> list[str]:
+        """What was typed for the run."""
+        loaded: ListConfig = self._load(self.recorded.with_name("overrides.yaml"), ListConfig, "list of overrides")
+        return [str(each) for each in loaded]
+
+    @staticmethod
+    def _load(path: Path, kind: type[Loaded], what: str) -> Loaded:
         try:
-            config = OmegaConf.load(path)
+            loaded = OmegaConf.load(path)
         except Exception as error:  # whatever a stranger's file makes the parser raise
-            raise ConfigurationError(f"{path} is no configuration: {str(error).splitlines()[0]}") from None
-        if not isinstance(config, DictConfig):
-            raise ConfigurationError(f"{path} is no configuration.")
-        return config
+            raise ConfigurationError(f"{path} is no {what}: {str(error).splitlines()[0]}") from None
+        if not isinstance(loaded, kind):
+            raise ConfigurationError(f"{path} is no {what}.")
+        return loaded
 
     def _holds(self, config: DictConfig) -> bool:
         """Whether the configuration is recorded word for word; to read it and compare takes four times as long."""
-        path = self.path / ".hydra" / "config.yaml"
+        path = self.recorded
         return path.exists() and path.read_text(encoding="utf-8", errors="replace") == OmegaConf.to_yaml(config)
 
     @property
     def started(self) -> bool:
         """Whether the run was ever started."""
-        return (self.path / ".hydra" / "config.yaml").exists()
-
-    @property
-    def overrides(self) -> list[str]:
-        """What was typed for the run."""
-        path = self.path / ".hydra" / "overrides.yaml"
-        try:
-            return [str(each) for each in OmegaConf.load(path)]
-        except Exception as error:  # whatever a stranger's file makes the parser raise
-            raise ConfigurationError(f"{path} is no list of overrides: {str(error).splitlines()[0]}") from None
+        return self.recorded.exists()
 
     @property
     def metrics(self) -> dict[str, Any]:

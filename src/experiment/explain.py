@@ -125,7 +125,16 @@ def explained(step: Step, activation: str, point: int, neuron: int | None) -> li
     net = "-".join(str(width) for width in (2, *(len(layer.bias) for layer in layers)))
     x, y = points[point]
     page = Textbook(
-        layers, _parameters(step.after), activation, classes, losses, losses_after, shares, step.update, point, neuron
+        layers=layers,
+        after=_parameters(step.after),
+        activation=activation,
+        classes=classes,
+        losses=losses,
+        losses_after=losses_after,
+        shares=shares,
+        update=step.update,
+        point=point,
+        neuron=neuron,
     )
     return [
         f"Step {step.index} of a {net} net on {len(points)} points; followed is point {point}, "

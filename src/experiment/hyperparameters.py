@@ -18,9 +18,9 @@ from tensorboard.plugins.hparams.api_pb2 import (
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
 from experiment import schema
-from experiment.directory import leaves
+from experiment.directory import SCORES, leaves
 
-FINAL = ("val/loss", "val/accuracy", "test/loss", "test/accuracy")  # the columns of scores
+FINAL = SCORES[1:]  # the columns of scores: what counts at the end
 WATCHING = ("callbacks.", "checkpoint.", "backprop.")  # how a run is watched, not what it computes
 
 
@@ -30,13 +30,9 @@ def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summa
     The server takes the columns from any one of the runs, so each lists the keys of all choices, not only of its own.
     It shows the first few of those that are said to differ between runs: the ``overrides``.
     """
-    values = {
-        key: value
-        for key, value in leaves(config).items()
-        if not key.startswith(WATCHING) and not key.endswith("._partial_")
-    }
-    kinds = {key: _kind({_type(value)}) for key, value in values.items()}
-    kinds |= {key: _kind(types) for key, types in schema.types().items() if not key.endswith("._partial_")}
+    values = {key: value for key, value in leaves(config).items() if not key.startswith(WATCHING)}
+    types = {key: {_type(value)} for key, value in values.items()} | schema.types()
+    kinds = {key: _kind(each) for key, each in types.items() if not key.endswith("._partial_")}
     given = {override.partition("=")[0].lstrip("+~") for override in overrides}
     columns = Experiment(
         hparam_infos=[
@@ -46,8 +42,9 @@ def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summa
         metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in FINAL],
     )
     row = SessionStartInfo()
-    for key, value in values.items():
-        if kinds[key] == DATA_TYPE_STRING:
+    for key, kind in kinds.items():
+        value = values.get(key)
+        if key in values and kind == DATA_TYPE_STRING:
             row.hparams[key].string_value = schema.typed(value)
         elif value is not None:  # a column of numbers takes nothing else: null is a cell without a number
             setattr(row.hparams[key], "bool_value" if isinstance(value, bool) else "number_value", value)

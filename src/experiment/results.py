@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiment.directory import RunDirectory
+from experiment.directory import SCORES, RunDirectory, told
 from experiment.schema import ConfigurationError
 
 SEED = "seed"  # what differs in nothing else is the same answer, once more
 SHOWN = 20  # rows of the table for the eye, at most
 WIDTH = 30  # characters of a value there
 STATUSES = ("diverged", "failed", "interrupted", "pending")  # those whose scores do not count
-SCORES = ("train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy")
 
 
 @dataclass
@@ -36,8 +35,7 @@ class Row:
 
     def __str__(self) -> str:
         """Say what came of the run in a line."""
-        scores = [f"{name} {self.metrics[name]:.5g}" for name in SCORES if self.metrics.get(name) is not None]
-        return f"{self.directory.name}: {', '.join([self.metrics['status'], *scores])}"
+        return f"{self.directory.name}: {', '.join([self.metrics['status'], *told(self.metrics)])}"
 
     @property
     def finished(self) -> bool:
@@ -50,8 +48,8 @@ def read(overrides: dict[str, str], directory: Path, error: str | None = None) -
     run = RunDirectory(directory)
     try:
         metrics = run.metrics
-    except ConfigurationError as error:
-        metrics = {"status": "failed", "error": str(error)}
+    except ConfigurationError as damage:
+        metrics = {"status": "failed", "error": str(damage)}
     if not metrics:
         metrics = {"status": "interrupted" if run.started else "pending"}
         metrics |= {"status": "failed", "error": error} if error else {}
@@ -119,14 +117,20 @@ def measure(found: Iterable[Answer]) -> str:
     return "val/loss" if any(answer.scores("val/loss") for answer in found) else "train/loss"
 
 
+def varied(found: Sequence[Answer]) -> dict[str, set[str]]:
+    """Return the values of each key in which answers differ; where a run does not have the key, its value is empty."""
+    keys = sorted({key for answer in found for key in answer.overrides})
+    values = {key: {answer.overrides.get(key, "") for answer in found} for key in keys}
+    return {key: each for key, each in values.items() if len(each) > 1}
+
+
 def summary(found: Sequence[Answer]) -> list[str]:
     """Return the answers as the lines of a table: what the sweep varied, means ± standard deviations over seeds."""
-    keys = sorted({key for answer in found for key in answer.overrides})
-    varied = [key for key in keys if len({answer.overrides.get(key) for answer in found}) > 1]
+    keys = varied(found)
     scores = [name for name in dict.fromkeys((measure(found), *SCORES[1:])) if any(each.scores(name) for each in found)]
-    rows = [[*varied, "runs", *scores, ""]]
+    rows = [[*keys, "runs", *scores, ""]]
     for answer in found[:SHOWN]:
-        values = [_short(answer.overrides.get(key, "")) for key in varied]
+        values = [_short(answer.overrides.get(key, "")) for key in keys]
         others = [f"{n} {status}" for status in STATUSES if (n := answer.count(status))]
         rows.append([*values, str(len(answer.rows)), *(_score(answer, name) for name in scores), ", ".join(others)])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -21,12 +21,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from experiment import pictures, schema, targets
 from experiment.backprop import Backprop
 from experiment.checkpoints import Checkpoints, WholeCheckpointIO
-from experiment.directory import Claim, RunDirectory, is_trial
+from experiment.directory import SCORES, Claim, RunDirectory, is_trial, told
 from experiment.graph import Graph
 from experiment.horizon import HorizonTrainer
 from experiment.hyperparameters import hyperparameters
@@ -40,7 +40,6 @@ from experiment.schema import ConfigurationError
 log = logging.getLogger(__name__)
 RECORD = logging.getLogger("run")  # what it says is in the run's log alone
 
-SCORES = ("train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy")
 PACKAGES = ("torch", "lightning", "numpy", "hydra-core", "omegaconf", "tensorboard", "matplotlib", "pydantic")
 
 
@@ -90,7 +89,7 @@ def recorded(directory: RunDirectory, changes: Sequence[str] = ()) -> tuple[Dict
     config = directory.configuration
     if config is None:
         raise ConfigurationError(f"{directory.path} holds no run.")
-    hydra = cast(DictConfig, OmegaConf.load(directory.path / ".hydra" / "hydra.yaml").hydra)
+    hydra = directory.hydra
     config.merge_with_dotlist(list(changes))
     schema.check(config)
     check_here(config, hydra)
@@ -107,9 +106,13 @@ def _attempt(what: str, make: Callable[[], Any]) -> None:
 def trainer_arguments(config: DictConfig) -> dict[str, Any]:
     """Make what Lightning's ``Trainer`` takes."""
     arguments: dict[str, Any] = targets.instantiate(config, "trainer")
-    sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
-    bar = arguments.get("enable_progress_bar") is not False and sys.stderr.isatty() and not sweep
+    bar = arguments.get("enable_progress_bar") is not False and sys.stderr.isatty() and not _in_a_sweep()
     return arguments | {"enable_progress_bar": bar}
+
+
+def _in_a_sweep() -> bool:
+    """Whether a sweep runs this: the terminal is the sweep's then, which says a line for each run."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def run(config: DictConfig) -> dict[str, Any]:
@@ -141,8 +144,7 @@ def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> di
             except Interrupted as interrupted:
                 interrupted.hydra = hydra
                 raise
-            # In a sweep the terminal is the sweep's, which says a line for each run.
-            (RECORD if hydra.mode == RunMode.MULTIRUN else log).info(_report(result, directory.path))
+            (RECORD if _in_a_sweep() else log).info(_report(result, directory.path))
             return result
 
 
@@ -283,7 +285,6 @@ def _recorded(path: Path) -> Iterator[None]:
 
 def _report(metrics: dict[str, Any], path: Path) -> str:
     """Return what a person wants to know at the end."""
-    scores = [f"{name} {metrics[name]:.5g}" for name in SCORES if metrics[name] is not None]
     where = Path(os.path.relpath(path))
     inside = where.parts and where.parts[0] != os.pardir
     where, root = (where, where.parts[0]) if inside else (path, path)
@@ -291,7 +292,7 @@ def _report(metrics: dict[str, Any], path: Path) -> str:
     return (
         f"{diverged if metrics['status'] == 'diverged' else ''}"
         f"{metrics['status']} after {metrics['epoch']} epochs, {metrics['step']} steps, {metrics['seconds']:.1f} s\n"
-        f"{'   '.join(scores)}\n"
+        f"{'   '.join(told(metrics))}\n"
         f"directory: {where}\n"
         f"tensorboard --logdir {shlex.quote(str(root))}"
     )

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 import optuna
 from hydra.core.override_parser.types import IntervalSweep, Override
-from hydra.core.utils import JobReturn, JobStatus
+from hydra.core.utils import JobReturn
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -19,9 +19,8 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiment import results
-from experiment.command import check, options, quoted, said, shell
+from experiment.command import check, options, quoted, shell
 from experiment.directory import leaves
-from experiment.interrupts import Stopped
 from experiment.results import Row
 from experiment.schema import ConfigurationError
 from experiment.sweep import Sweep, parsed
@@ -57,13 +56,11 @@ def search(sweep: Sweep, settings: DictConfig, fixed: Sequence[str], swept: Mapp
         for trial in study.trials():
             job = sweep.job([*fixed, *(f"{key}={value}" for key, value in chosen(trial).items())], set(space))
             watch.add(job.values, job.directory)
-            report = (
-                f"hydra.sweeper.trial={{path:{quoted(str(study.path))},study:{quoted(name)},number:{trial.number}}}"
-            )
-            if not all(check([(job.config, job.directory)], sweep.master.hydra)):
-                returned += sweep.launched([job], *([report] if settings.pruning else []))
-                if returned[-1].status == JobStatus.FAILED and not isinstance(returned[-1]._return_value, Stopped):
-                    watch.errors[job.directory] = said(returned[-1]._return_value)
+            to = f"{{path:{quoted(str(study.path))},study:{quoted(name)},number:{trial.number}}}"
+            reports = [f"hydra.sweeper.trial={to}"] if settings.pruning else []
+            (complete,) = check([(job.config, job.directory)], sweep.master.hydra)
+            if not complete:
+                returned += sweep.launched([job], watch.errors, *reports)
             study.tell(trial, results.read(job.values, job.directory, watch.errors.get(job.directory)))
     sweep.tell(rows)
     if study.best:

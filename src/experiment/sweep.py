@@ -25,8 +25,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from experiment import results, schema
-from experiment.command import again, check, make, quoted, said
+from experiment.command import again, check, make, quoted, said, without_hydra
 from experiment.directory import FREE, HORIZON, RunDirectory, is_trial
+from experiment.interrupts import Stopped
 from experiment.results import Row
 from experiment.schema import ConfigurationError, ReportedError
 from experiment.watch import Watch
@@ -111,14 +112,11 @@ class Sweep(Sweeper):
         complete = self.begin(jobs)
         rest = [job for job, done in zip(jobs, complete, strict=True) if not done]
         if any(is_trial(job.config) for job in jobs):
-            return self.launched(rest)  # which leaves nothing to tell of
+            return self.launched(rest, errors={})  # which leaves nothing to tell of
         rows = [results.read(job.values, job.directory) for job in jobs]
         rows += self.others({job.directory for job in jobs})
         with Watch(self.directory, rows, len(rest)) as watch:
-            returned = self.launched(rest)
-            for job, end in zip(rest, returned, strict=True):
-                if end.status == JobStatus.FAILED:
-                    watch.errors[job.directory] = said(end._return_value)
+            returned = self.launched(rest, watch.errors)
         self.tell(rows)
         lost = {
             row.directory: "lost" for row in rows[: len(jobs)] if row.metrics["status"] in ("interrupted", "pending")
@@ -151,9 +149,15 @@ class Sweep(Sweeper):
         found = sorted({path.parent.parent for path in self.directory.glob("*/.hydra/overrides.yaml")} - known)
         return [results.read(values(RunDirectory(path).overrides), path) for path in found]
 
-    def launched(self, jobs: Sequence[Job], *more: str) -> list[JobReturn]:
-        """Run jobs, with ``more`` overrides of Hydra's own."""
-        return list(self.engine.launch([[*job.arguments, *more] for job in jobs], initial_job_idx=0)) if jobs else []
+    def launched(self, jobs: Sequence[Job], errors: dict[Path, str], *more: str) -> list[JobReturn]:
+        """Run jobs, with ``more`` overrides of Hydra's own, and note in ``errors`` how each of them failed."""
+        if not jobs:
+            return []
+        returned = list(self.engine.launch([[*job.arguments, *more] for job in jobs], initial_job_idx=0))
+        for job, end in zip(jobs, returned, strict=True):
+            if end.status == JobStatus.FAILED and not isinstance(end._return_value, Stopped):
+                errors[job.directory] = said(end._return_value)
+        return returned
 
     def job(self, overrides: list[str], varied: set[str]) -> Job:
         """Return the job of some overrides."""
@@ -165,9 +169,7 @@ class Sweep(Sweeper):
         plain = [each for each in overrides if self._is_plain(each)]
         others = [each for each in overrides if each not in plain]
         if tuple(others) not in self.composed:
-            config = self.loader.load_sweep_config(self.master, others)
-            without = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-            self.composed[tuple(others)] = without
+            self.composed[tuple(others)] = without_hydra(self.loader.load_sweep_config(self.master, others))
         config = copy.deepcopy(self.composed[tuple(others)])
         try:
             for override in map(parsed, plain):
