@@ -1,12 +1,15 @@
 """The pictures of points of the plane: what the network decides, how its neurons do it, and how it came to that."""
 
 import copy
+import math
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -15,65 +18,68 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from experiment.callback import LeanCallback
 from experiment.classifier import PointsClassifier
-from experiment.datamodule import Batches, PointsDataModule
-from experiment.logger import tensorboards
-from experiment.pictures import render
+from experiment.datamodule import EVALUATION_BATCH, Batches, PointsDataModule
+from experiment.logger import RunLogger, tensorboards
+from experiment.pictures import render, save
 
 # Blue and orange of Okabe and Ito's palette: told apart with any kind of colour vision.
 CLASSES = ("#0072B2", "#E69F00")
 PROBABILITY = LinearSegmentedColormap.from_list("probability", [CLASSES[0], "white", CLASSES[1]])
 VIEW = (-1.1, 1.1)
-BARE: dict[str, Any] = {"xticks": (), "yticks": ()}  # axes without them are drawn in three fifths of the time
 SHADES = 121  # of the probability, along each axis
 SHOWN = 1000  # points that a picture shows at most
 KEPT = 64  # states of the network, spread over training; fewer of a large one
 KEPT_NUMBERS = 500_000  # of all these states together
+PATIENCE = 2.0  # seconds of training before an image is drawn: a shorter run draws its images when it is over
+TAG = "decision_boundary"
 
 
 class DecisionBoundary(LeanCallback):
     """Shows what a network decides: in TensorBoard after 0, 10, 100, … steps and at the end, and in pictures.
 
     Of other problems than points of the plane it shows nothing. It keeps the weights of every n-th step, n doubled
-    whenever they become too many: which ones does not depend on when training will end.
+    whenever they become too many, and of those that are shown: which ones does not depend on when training will end.
     """
 
     def __init__(self) -> None:
         self.every, self.seen = 1, -1
-        self.steps: list[int] = []
-        self.weights: list[Tensor] = []
+        self.states: dict[int, Tensor] = {}  # the weights before a step
+        self.waiting: list[int] = []  # the steps whose images are yet to be drawn
+        self.loggers: list[RunLogger] = []
+        self.patient_until = math.inf
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """See where images go."""
+        self.loggers = [logger for logger in tensorboards(trainer) if isinstance(logger, RunLogger)]
+        self.patient_until = time.monotonic() + PATIENCE
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """See the weights before a step."""
         step = trainer.global_step
-        if not isinstance(pl_module, PointsClassifier) or step == self.seen:  # a step may be of several batches
+        if step == self.seen or not isinstance(pl_module, PointsClassifier):  # a step may be of several batches
             return
         self.seen = step
-        if step % self.every == 0:
+        if step % self.every == 0 or _is_shown(step):
             self._keep(step, parameters_to_vector(pl_module.parameters()).detach().cpu())
-        if step == 0 or (step >= 10 and str(step).strip("0") == "1"):
-            self._log(trainer, pl_module)
+        if self.waiting and time.monotonic() > self.patient_until:
+            data, points = getattr(trainer, "datamodule", None), trainer.train_dataloader
+            if isinstance(data, PointsDataModule) and isinstance(points, Batches):
+                for each in self.waiting:
+                    model = _with_weights(pl_module, self.states[each])
+                    self._log(each, render(_small(model, points, data.parameters, each)))
+            self.waiting = []
 
     def _keep(self, step: int, weights: Tensor) -> None:
-        self.steps.append(step)
-        self.weights.append(weights)
-        if len(self.steps) > max(4, min(KEPT, KEPT_NUMBERS // len(weights))):
+        self.states[step] = weights
+        if _is_shown(step):
+            self.waiting.append(step)
+        if sum(each % self.every == 0 for each in self.states) > max(4, min(KEPT, KEPT_NUMBERS // len(weights))):
             self.every *= 2
-            kept = [index for index, each in enumerate(self.steps) if each % self.every == 0]
-            self.steps, self.weights = [self.steps[i] for i in kept], [self.weights[i] for i in kept]
+            self.states = {each: w for each, w in self.states.items() if each % self.every == 0 or _is_shown(each)}
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Log what the last weights decide."""
-        self._log(trainer, pl_module)
-
-    def _log(self, trainer: Trainer, module: LightningModule) -> None:
-        data, points = getattr(trainer, "datamodule", None), trainer.train_dataloader
-        if isinstance(module, PointsClassifier) and isinstance(data, PointsDataModule) and isinstance(points, Batches):
-            for board in tensorboards(trainer):
-                figure = Figure(figsize=(3.3, 3.5), dpi=100)  # as wide as TensorBoard shows it
-                axes = figure.add_axes((0.03, 0.03, 0.94, 0.87), **BARE)
-                _panel(axes, module, points, data.parameters, trainer.global_step)
-                image = render(figure)
-                board.experiment.add_image("decision_boundary", image, trainer.global_step, dataformats="HWC")
+    def _log(self, step: int, image: np.ndarray) -> None:
+        for logger in self.loggers:
+            logger.log_image(TAG, image, step)
 
     def draw(self, directory: Path, model: LightningModule, data: LightningDataModule, step: int) -> None:
         """Draw ``decision_boundary.png``, of a model after its last step, and ``training.png``, of the way there."""
@@ -81,22 +87,34 @@ class DecisionBoundary(LeanCallback):
             return
         points = data.train_dataloader()
         render(decision_boundary(model, points, data.parameters, step), directory / "decision_boundary.png")
-        states = {**dict(zip(self.steps, self.weights, strict=True)), step: parameters_to_vector(model.parameters())}
-        chosen = [min(states, key=lambda each: abs(each - step * share)) for share in (0, 0.1, 1 / 3, 1)]
-        models = {each: _with_weights(model, states[each]) for each in chosen}
-        render(training(models, points, data.parameters), directory / "training.png")
+        states = {**self.states, step: parameters_to_vector(model.parameters()).detach().cpu()}
+        way = dict.fromkeys(min(states, key=lambda each: abs(each - step * share)) for share in (0, 0.1, 1 / 3, 1))
+        images = {}
+        for each in dict.fromkeys((*way, *self.waiting)):
+            figure = _small(_with_weights(model, states[each]), points, data.parameters, each)
+            images[each] = render(figure)
+        for each in (*self.waiting, step):
+            self._log(each, images[each])
+        save(_strip([images[each] for each in way], figure.axes[0].get_legend_handles_labels()[0]), directory / "training.png")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run that goes on must know."""
-        weights = torch.stack(self.weights) if self.weights else torch.empty(0)
-        return {"every": self.every, "steps": list(self.steps), "weights": weights}
+        weights = torch.stack([*self.states.values()]) if self.states else torch.empty(0)
+        return {"every": self.every, "steps": [*self.states], "weights": weights, "waiting": list(self.waiting)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take up what ``state_dict`` returned."""
-        self.every, self.steps, self.weights = state_dict["every"], state_dict["steps"], [*state_dict["weights"]]
+        self.every, self.waiting = state_dict["every"], list(state_dict["waiting"])
+        self.states = dict(zip(state_dict["steps"], state_dict["weights"], strict=True))
+
+
+def _is_shown(step: int) -> bool:
+    """Whether TensorBoard shows the weights before a step: 0, 10, 100, …"""
+    return step == 0 or (step >= 10 and str(step).strip("0") == "1")
 
 
 def _with_weights(model: PointsClassifier, weights: Tensor) -> PointsClassifier:
+    """Return another model, with other weights."""
     other = copy.deepcopy(model)
     vector_to_parameters(weights.to(next(model.parameters())), other.parameters())
     return other
@@ -113,14 +131,19 @@ def decision_boundary(model: PointsClassifier, points: Batches, problem: dict[st
     return figure
 
 
-def training(models: dict[int, PointsClassifier], points: Batches, problem: dict[str, Any]) -> Figure:
-    """Return a strip of pictures of the plane, one for each of the models by the number of steps they have learned."""
-    figure = Figure(figsize=(3.2 * len(models), 3.75), dpi=120)
-    for index, (step, model) in enumerate(models.items()):
-        axes = figure.add_axes(((index + 0.1) / len(models), 0.16, 0.85 / len(models), 0.74), **BARE)
-        _panel(axes, model, points, problem, step)
-    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=6, frameon=False, fontsize=9)
+def _small(model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Figure:
+    """Return the picture without what surrounds it, as wide as TensorBoard shows it."""
+    figure = Figure(figsize=(3.3, 3.5), dpi=100)
+    axes = figure.add_axes((0.03, 0.03, 0.94, 0.87), xticks=(), yticks=())
+    _panel(axes, model, points, problem, step)
     return figure
+
+
+def _strip(images: list[np.ndarray], handles: list[Artist]) -> np.ndarray:
+    """Return small pictures side by side, above their legend."""
+    figure = Figure(figsize=(3.3 * len(images), 0.4), dpi=100)
+    figure.legend(handles=handles, loc="center", ncols=6, frameon=False, fontsize=9)
+    return np.vstack([np.hstack(images), render(figure)])
 
 
 @torch.no_grad()
@@ -198,5 +221,6 @@ def _points(axes: Axes, model: PointsClassifier, points: Batches) -> float:
 
 def _probability(model: PointsClassifier, points: Tensor) -> np.ndarray:
     weight = next(model.parameters())
-    probability: np.ndarray = model(points.to(weight)).cpu().numpy()
+    parts = [model(part.to(weight)).cpu() for part in points.split(EVALUATION_BATCH)]  # the neurons' outputs are large
+    probability: np.ndarray = torch.cat(parts).numpy()
     return probability

@@ -30,7 +30,8 @@ class Loss(LeanCallback):
         loss = outputs.get("loss") if isinstance(outputs, Mapping) else outputs
         if not isinstance(loss, Tensor):  # with manual optimization a step may return nothing
             return
-        loss = loss * trainer.accumulate_grad_batches  # by which Lightning has divided it
+        if trainer.accumulate_grad_batches > 1:
+            loss = loss * trainer.accumulate_grad_batches  # by which Lightning has divided it
         self.newest = loss.item()
         self.first = self.newest if self.first is None else self.first
         trainer.should_stop |= not math.isfinite(self.newest)

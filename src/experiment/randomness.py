@@ -1,5 +1,6 @@
 """The random streams of training: what an epoch draws depends on the seed and the epoch, not on earlier starts."""
 
+import functools
 import random
 from typing import Any
 
@@ -8,6 +9,9 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 
 from experiment.callback import LeanCallback
+
+
+BLOCK = 1024  # epochs whose seeds are made at once
 
 
 class Randomness(LeanCallback):
@@ -37,7 +41,8 @@ class Randomness(LeanCallback):
             self._seed(trainer.current_epoch)
 
     def _seed(self, epoch: int) -> None:
-        seed = int(np.random.SeedSequence([self.seed, epoch]).generate_state(1)[0])
+        block, place = divmod(epoch, BLOCK)
+        seed = _seeds(self.seed, block)[place]
         random.seed(seed)
         np.random.seed(seed)
         # What torch.manual_seed does; but for devices that are not there it notes down each time where it was called.
@@ -52,6 +57,12 @@ class Randomness(LeanCallback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keep what ``state_dict`` returned until training starts."""
         self.loaded = state_dict
+
+
+@functools.cache
+def _seeds(seed: int, block: int) -> list[int]:
+    """Return the seeds of a block of epochs."""
+    return [int(each) for each in np.random.SeedSequence([seed, block]).generate_state(BLOCK)]
 
 
 def _state() -> dict[str, Any]:
