@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.image import imread
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from experiment import draw
+from experiment import boundary, draw, pictures
 from experiment.boundary import DecisionBoundary, decision_boundary
 from experiment.classifier import PointsClassifier
 from experiment.datamodule import PointsDataModule
@@ -81,6 +82,32 @@ def test_the_states_that_are_shown_are_those_of_training(run):
         assert torch.equal(callback.states[step], torch.cat([each.flatten() for each in stopped.values()]))
     straight = run("trainer.max_epochs=200", name="straight")
     assert (straight / "training.png").read_bytes() == (directory / "training.png").read_bytes()
+
+
+def images(directory):
+    events = EventAccumulator(str(directory), size_guidance={"images": 0}).Reload()
+    return [(image.step, image.encoded_image_string) for image in events.Images("decision_boundary")]
+
+
+@pytest.mark.parametrize("patience", [0, 60])
+def test_every_image_is_logged_once_whether_as_it_comes_or_in_the_end(run, monkeypatch, patience):
+    monkeypatch.setattr(boundary, "PATIENCE", patience)
+    directory = run("trainer.max_epochs=40")
+    assert [step for step, _ in images(directory)] == [0, 10, 40]
+    run("trainer.max_epochs=200")
+    assert [step for step, _ in images(directory)] == [0, 10, 100, 200]
+    straight = run("trainer.max_epochs=200", name="straight")
+    assert images(straight) == images(directory)
+    events = EventAccumulator(str(straight), size_guidance={"images": 0, "scalars": 0}).Reload()
+    early = events.Images("decision_boundary")[0].wall_time < events.Scalars("train/loss")[100].wall_time
+    assert early == (patience == 0)
+
+
+def test_images_that_a_start_did_not_come_to_draw_are_drawn_by_the_next(run, train, monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(pictures, "draw", lambda *_: 1 / 0)
+        assert train("trainer.max_epochs=40", "hydra.run.dir=run") == 1
+    assert [step for step, _ in images(run("trainer.max_epochs=40"))] == [0, 10, 40]
 
 
 def test_pictures_are_drawn_again(run, capsys, monkeypatch):

@@ -48,8 +48,8 @@ class DecisionBoundary(LeanCallback):
         self.loggers: list[RunLogger] = []
         self.patient_until = math.inf
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """See where images go."""
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """See where images go; a start may have nothing left to train."""
         self.loggers = [logger for logger in tensorboards(trainer) if isinstance(logger, RunLogger)]
         self.patient_until = time.monotonic() + PATIENCE
 
@@ -95,7 +95,10 @@ class DecisionBoundary(LeanCallback):
             images[each] = render(figure)
         for each in (*self.waiting, step):
             self._log(each, images[each])
-        save(_strip([images[each] for each in way], figure.axes[0].get_legend_handles_labels()[0]), directory / "training.png")
+        save(
+            _strip([images[each] for each in way], figure.axes[0].get_legend_handles_labels()[0]),
+            directory / "training.png",
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run that goes on must know."""

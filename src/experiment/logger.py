@@ -41,7 +41,9 @@ class RunLogger(TensorBoardLogger):
         super().__init__(str(directory), name="", version="", default_hp_metric=False)
         carried = [event for event in _events(directory) if event.step < step]
         self.logged = {value.tag: value.simple_value for event in carried for value in event.summary.value}
-        self.images = {(value.tag, event.step) for event in carried for value in event.summary.value if value.image.width}
+        self.images = {
+            (value.tag, event.step) for event in carried for value in event.summary.value if value.image.width
+        }
         self.file = EventFile(_replace(directory, carried))
         self.writer = _Writer(self.file)
         columns, row, self.end = hyperparameters

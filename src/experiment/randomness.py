@@ -10,7 +10,6 @@ from lightning.pytorch import LightningModule, Trainer
 
 from experiment.callback import LeanCallback
 
-
 BLOCK = 1024  # epochs whose seeds are made at once
 
 
