@@ -53,8 +53,8 @@ def test_the_module_gives_probabilities():
 
 
 def test_scikit_learns_network_reaches_the_same_accuracy():
-    x, y = points.training("line", 100, 0.0, 0, line=(1, 1, 0))
-    test_x, test_y = points.held_out("line", 1000, points.TEST, 0, line=(1, 1, 0))
+    x, y = next(points.training("line", 100, 0.0, 0, line=(1, 1, 0)))
+    test_x, test_y = next(points.held_out("line", 1000, points.TEST, 0, line=(1, 1, 0)))
     theirs = MLPClassifier(
         (4,),
         solver="sgd",

@@ -1,10 +1,15 @@
 """The points, and their batches."""
 
+import functools
+import math
+
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
-from experiment import points
+from experiment import datamodule, points
+from experiment.classifier import PointsClassifier
 from experiment.datamodule import Batches, PointsDataModule
 
 LINE = (2.0, -1.0, 0.3)
@@ -30,27 +35,27 @@ def test_the_classes_are_as_large_as_the_line_cuts_the_square():
 def test_training_points_are_the_first_draws_of_the_legacy_generator():
     np.random.seed(3)
     expected = np.random.rand(100, 2) * 2 - 1
-    x, _ = points.training("line", 100, 0.5, 3, line=LINE)
+    x, _ = next(points.training("line", 100, 0.5, 3, line=LINE))
     assert np.array_equal(x, expected)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1, 1.0])
 def test_noise_flips_that_share_of_the_training_labels_and_moves_no_point(noise):
-    clean = points.training("line", 20_000, 0.0, 3, line=LINE)
-    noisy = points.training("line", 20_000, noise, 3, line=LINE)
+    clean = next(points.training("line", 20_000, 0.0, 3, line=LINE))
+    noisy = next(points.training("line", 20_000, noise, 3, line=LINE))
     assert np.array_equal(clean[0], noisy[0])
     assert (clean[1] != noisy[1]).mean() == pytest.approx(noise, abs=0.01)
 
 
 def test_held_out_points_are_not_trained_on_and_never_flipped():
     sets = {
-        "train": points.training("line", 500, 0.0, 3, line=LINE)[0],
-        "val": points.held_out("line", 500, points.VALIDATION, 3, line=LINE)[0],
-        "test": points.held_out("line", 500, points.TEST, 3, line=LINE)[0],
+        "train": next(points.training("line", 500, 0.0, 3, line=LINE))[0],
+        "val": next(points.held_out("line", 500, points.VALIDATION, 3, line=LINE))[0],
+        "test": next(points.held_out("line", 500, points.TEST, 3, line=LINE))[0],
     }
     rows = [tuple(row) for each in sets.values() for row in each]
     assert len(set(rows)) == 1500
-    x, y = points.held_out("line", 500, points.TEST, 3, line=LINE)
+    x, y = next(points.held_out("line", 500, points.TEST, 3, line=LINE))
     assert np.array_equal(y, x @ LINE[:2] + LINE[2] > 0)
 
 
@@ -86,6 +91,70 @@ def test_an_epoch_of_mini_batches_holds_each_point_once_in_an_order_of_its_own()
     assert orders[0] == orders[2] != orders[1]
     assert sorted(orders[0]) == sorted(orders[1]) == x.tolist()
     assert len(batches) == 3
+
+
+def test_many_points_are_shuffled_by_groups_of_neighbours(monkeypatch):
+    monkeypatch.setattr(datamodule, "MANY", 1000)
+    x = torch.stack([torch.arange(1920), -torch.arange(1920)], dim=1)
+    for size in (256, 96, 7):  # the groups are of 64, of 32, of 1
+        batches = Batches(x, x[:, 0], batch_size=size, seed=1)
+        orders = []
+        for epoch in (0, 1):
+            batches.set_epoch(epoch)
+            chunks = list(batches)
+            assert all(torch.equal(pair, torch.stack([first, -first], dim=1)) for pair, first in chunks)
+            assert {len(first) for _, first in chunks[:-1]} == {size}
+            orders.append(torch.cat([first for _, first in chunks]))
+            assert torch.equal(orders[-1].sort().values, x[:, 0])
+        assert not torch.equal(*orders)
+        starts = (orders[0].diff() != 1).sum() + 1
+        together = math.gcd(1920, size, 64)
+        assert starts == pytest.approx(1920 / together, rel=0.15)
+        batches.load_state_dict({"given": 3})
+        assert torch.equal(torch.cat([first for _, first in batches]), orders[1][3 * size :])
+
+
+@pytest.mark.parametrize("seed", [None, 1])
+def test_processes_divide_each_batch_among_them(seed):
+    x = torch.arange(10)
+    whole = Batches(x, batch_size=4, seed=seed)
+    parts = [Batches(x, batch_size=4, seed=seed, part=(rank, 3)) for rank in range(3)]
+    divided = [torch.cat([part for (part,) in each]) for each in zip(*parts, strict=True)]
+    assert all(torch.equal(part, batch) for part, (batch,) in zip(divided, whole, strict=True))
+    assert [len(part) for (part,) in parts[0]] == [2, 2, 1]
+
+
+def test_two_processes_learn_what_one_does():
+    """To the last digits of float32: they sum the gradients of a batch in another order."""
+    weights = []
+    for processes in (1, 2):
+        torch.manual_seed(0)
+        model = PointsClassifier([4], "relu", "bce", functools.partial(torch.optim.SGD, lr=0.5))
+        trainer = Trainer(
+            max_epochs=5,
+            limit_val_batches=0,
+            accelerator="cpu",
+            devices=processes,
+            strategy="auto" if processes == 1 else "ddp_fork",
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(model, datamodule=module(batch_size=32, num_points=96))
+        weights.append(torch.nn.utils.parameters_to_vector(model.parameters()).detach())
+    assert torch.allclose(*weights, rtol=1e-4)
+    assert not torch.equal(weights[0], torch.zeros_like(weights[0]))
+
+
+def test_points_made_in_parts_are_those_made_at_once(monkeypatch):
+    def made():
+        data = module(noise=0.3)
+        return [tensor for loader in (data.train_dataloader(), data.val_dataloader()) for tensor in loader.tensors]
+
+    at_once = made()
+    monkeypatch.setattr(points, "PART", 7)
+    assert all(torch.equal(*pair) for pair in zip(made(), at_once, strict=True))
 
 
 def test_without_a_seed_batches_keep_their_order():

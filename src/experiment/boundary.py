@@ -18,7 +18,7 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from experiment.callback import LeanCallback
 from experiment.classifier import PointsClassifier
-from experiment.datamodule import EVALUATION_BATCH, Batches, PointsDataModule
+from experiment.datamodule import Batches, PointsDataModule
 from experiment.logger import RunLogger, tensorboards
 from experiment.pictures import render, save
 
@@ -27,7 +27,7 @@ CLASSES = ("#0072B2", "#E69F00")
 PROBABILITY = LinearSegmentedColormap.from_list("probability", [CLASSES[0], "white", CLASSES[1]])
 VIEW = (-1.1, 1.1)
 SHADES = 121  # of the probability, along each axis
-SHOWN = 1000  # points that a picture shows at most
+SHOWN, SCORED = 1000, 100_000  # points that a picture shows, and that its accuracy is of, at most
 KEPT = 64  # states of the network, spread over training; fewer of a large one
 KEPT_NUMBERS = 500_000  # of all these states together
 PATIENCE = 2.0  # seconds of training before an image is drawn: a shorter run draws its images when it is over
@@ -209,9 +209,10 @@ def _neurons(axes: Axes, model: PointsClassifier) -> None:
 
 
 def _points(axes: Axes, model: PointsClassifier, points: Batches) -> float:
-    """Draw the training points by class, cross out the wrong ones, and return the accuracy on all of them."""
-    wrong = (_probability(model, points.tensors[0]) > 0.5) != (points.tensors[1].numpy() > 0.5)
-    coordinates, classes = (tensor[:SHOWN].numpy() for tensor in points.tensors)
+    """Draw the training points by class, cross out the wrong ones, and return the accuracy."""
+    coordinates, classes = (tensor[:SCORED].numpy() for tensor in points.tensors)
+    wrong = (_probability(model, points.tensors[0][:SCORED]) > 0.5) != (classes > 0.5)
+    coordinates, classes = coordinates[:SHOWN], classes[:SHOWN]
     for value, marker in enumerate("o^"):
         x, y = coordinates[classes[:, 0] == value].T
         axes.scatter(
@@ -224,6 +225,5 @@ def _points(axes: Axes, model: PointsClassifier, points: Batches) -> float:
 
 def _probability(model: PointsClassifier, points: Tensor) -> np.ndarray:
     weight = next(model.parameters())
-    parts = [model(part.to(weight)).cpu() for part in points.split(EVALUATION_BATCH)]  # the neurons' outputs are large
-    probability: np.ndarray = torch.cat(parts).numpy()
+    probability: np.ndarray = model(points.to(weight)).cpu().numpy()
     return probability

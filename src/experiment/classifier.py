@@ -1,5 +1,6 @@
 """The LightningModule of the points: a network, a loss, an optimizer."""
 
+import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -16,7 +17,7 @@ Batch = tuple[Tensor, Tensor]
 def bce(logits: Tensor, classes: Tensor) -> Tensor:
     """Return the mean binary cross-entropy of the probabilities, as ``BCELoss`` computes it."""
     probabilities = torch.sigmoid(logits)
-    if probabilities.isnan().any():
+    if math.isnan(probabilities.detach().sum()):
         return probabilities.mean()  # not a number: BCELoss would raise, and a diverged run is a result
     return functional.binary_cross_entropy(probabilities, classes)
 

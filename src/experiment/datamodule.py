@@ -1,6 +1,8 @@
 """The points as batches."""
 
-from collections.abc import Iterator, Sequence
+import functools
+import math
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -10,6 +12,9 @@ from torch import Tensor
 from experiment import points
 
 EVALUATION_BATCH = 65536  # bounds the memory of scoring; the scores are means over all points
+# Of more points than MANY, up to GROUP neighbours stay together in a shuffle: to gather ten million one by one takes as
+# long as to learn from them. They are independent draws: it makes no difference whom a point is learned with.
+MANY, GROUP = 2**20, 64
 
 
 class Batches:
@@ -17,14 +22,22 @@ class Batches:
 
     Lightning tells the epoch to the ``sampler`` of whatever it trains on, asks for a ``batch_sampler``, and saves the
     state of a loader that has one: a run can be taken up within an epoch.
+
+    Args:
+        batch_size: rows of a batch, the last one smaller; ``None``: all.
+        seed: of the order; ``None``: as the rows stand.
+        part: ``(rank, processes)``, of several processes that share each batch.
     """
 
     batch_sampler = None
 
-    def __init__(self, *tensors: Tensor, batch_size: int | None = None, seed: int | None = None) -> None:
+    def __init__(
+        self, *tensors: Tensor, batch_size: int | None = None, seed: int | None = None, part: tuple[int, int] = (0, 1)
+    ) -> None:
         self.tensors = tensors
         self.batch_size = min(batch_size or len(tensors[0]), len(tensors[0]))
         self.seed = seed
+        self.rank, self.processes = part
         self.sampler = self
         self.epoch = self.given = self.skipped = 0
 
@@ -45,17 +58,26 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
         first, self.skipped = self.skipped, 0
-        for number, chosen in enumerate(self._order()[first:], first + 1):
+        batches = self._in_order(first) if self.seed is None or len(self) == 1 else self._shuffled(first, self.seed)
+        for number, batch in enumerate(batches, first + 1):
             self.given = number
-            yield tuple(tensor[chosen] for tensor in self.tensors)
+            yield batch
 
-    def _order(self) -> Sequence[Any]:
-        """Return what each batch takes of the tensors: a slice, or indices."""
+    def _in_order(self, first: int) -> Iterator[tuple[Tensor, ...]]:
+        for start in range(first * self.batch_size, len(self.tensors[0]), self.batch_size):
+            yield tuple(self._part(tensor[start : start + self.batch_size]) for tensor in self.tensors)
+
+    def _shuffled(self, first: int, seed: int) -> Iterator[tuple[Tensor, ...]]:
         count = len(self.tensors[0])
-        if self.seed is None or self.batch_size == count:
-            return [slice(start, start + self.batch_size) for start in range(0, count, self.batch_size)]
-        order = torch.from_numpy(points.order(count, self.seed, self.epoch))
-        return list(order.split(self.batch_size))
+        together = math.gcd(count, self.batch_size, GROUP) if count > MANY else 1
+        groups = [tensor.view(-1, together, *tensor.shape[1:]) for tensor in self.tensors]
+        order = torch.from_numpy(points.order(count // together, seed, self.epoch))
+        for chosen in order.split(self.batch_size // together)[first:]:
+            mine = self._part(chosen)
+            yield tuple(each.index_select(0, mine).flatten(0, 1) for each in groups)
+
+    def _part(self, batch: Tensor) -> Tensor:
+        return batch.tensor_split(self.processes)[self.rank] if self.processes > 1 else batch
 
 
 class PointsDataModule(LightningDataModule):
@@ -86,8 +108,14 @@ class PointsDataModule(LightningDataModule):
 
     def train_dataloader(self) -> Batches:
         """Return all points in one batch, or shuffled mini-batches."""
+        part = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return Batches(*self.training, batch_size=self.batch_size, seed=self.seed, part=part)
+
+    @functools.cached_property
+    def training(self) -> tuple[Tensor, Tensor]:
+        """The points to train on and their classes, made once: ten million take a second."""
         made = points.training(self.shape, self.num_points, self.noise, self.seed, **self.parameters)
-        return Batches(*_tensors(made), batch_size=self.batch_size, seed=self.seed)
+        return _tensors(made, self.num_points)
 
     def val_dataloader(self) -> Batches:
         """Return the points to validate on."""
@@ -99,9 +127,14 @@ class PointsDataModule(LightningDataModule):
 
     def _held_out(self, count: int, stream: int) -> Batches:
         made = points.held_out(self.shape, count, stream, self.seed, **self.parameters)
-        return Batches(*_tensors(made), batch_size=EVALUATION_BATCH)
+        return Batches(*_tensors(made, count), batch_size=EVALUATION_BATCH)
 
 
-def _tensors(made: points.Points) -> tuple[Tensor, Tensor]:
-    coordinates, classes = made
-    return torch.from_numpy(coordinates).float(), torch.from_numpy(classes).float().unsqueeze(1)
+def _tensors(parts: Iterable[points.Points], count: int) -> tuple[Tensor, Tensor]:
+    coordinates, classes = torch.empty(count, 2), torch.empty(count, 1)
+    end = 0
+    for some, theirs in parts:
+        start, end = end, end + len(some)
+        coordinates[start:end] = torch.from_numpy(some)
+        classes[start:end, 0] = torch.from_numpy(theirs)
+    return coordinates, classes

@@ -1,6 +1,6 @@
 """The problems: each is a function from a generator to points of the plane and the classes that they belong to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,16 +26,24 @@ SHAPES: dict[str, Callable[..., Points]] = {"line": line}
 FLIPS, VALIDATION, TEST, ORDER = range(4)
 
 
-def training(shape: str, count: int, noise: float, seed: int, **parameters: Any) -> Points:
-    """Return the first points of NumPy's legacy generator, and their labels, a share ``noise`` of them flipped."""
-    points, labels = SHAPES[shape](np.random.RandomState(seed), count, **parameters)
-    flipped = np.random.default_rng([seed, FLIPS]).random(count) < noise
-    return points, labels ^ flipped
+PART = 2**18  # points that are made at once: what is in between, in float64, is larger than the points
 
 
-def held_out(shape: str, count: int, stream: int, seed: int, **parameters: Any) -> Points:
-    """Return the points of a stream, ``VALIDATION`` or ``TEST``: never trained on, never flipped."""
-    return SHAPES[shape](np.random.default_rng([seed, stream]), count, **parameters)
+def training(shape: str, count: int, noise: float, seed: int, **parameters: Any) -> Iterator[Points]:
+    """Yield, in parts, the first points of NumPy's legacy generator, and their labels, a share ``noise`` flipped."""
+    flips = np.random.default_rng([seed, FLIPS])
+    for points, labels in _parts(shape, np.random.RandomState(seed), count, parameters):
+        yield points, labels ^ (flips.random(len(labels)) < noise)
+
+
+def held_out(shape: str, count: int, stream: int, seed: int, **parameters: Any) -> Iterator[Points]:
+    """Yield, in parts, the points of a stream, ``VALIDATION`` or ``TEST``: never trained on, never flipped."""
+    return _parts(shape, np.random.default_rng([seed, stream]), count, parameters)
+
+
+def _parts(shape: str, rng: Generator, count: int, parameters: dict[str, Any]) -> Iterator[Points]:
+    for start in range(0, count, PART):
+        yield SHAPES[shape](rng, min(PART, count - start), **parameters)
 
 
 def order(count: int, seed: int, epoch: int) -> np.ndarray:

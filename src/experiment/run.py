@@ -25,6 +25,7 @@ from omegaconf import DictConfig
 
 from experiment import pictures, schema, targets
 from experiment.backprop import Backprop
+from experiment.callback import NoProfiler
 from experiment.checkpoints import Checkpoints, WholeCheckpointIO
 from experiment.directory import SCORES, Claim, RunDirectory, is_trial, told
 from experiment.graph import Graph
@@ -192,6 +193,7 @@ def _run(config: DictConfig, hydra: DictConfig, directory: RunDirectory, claim: 
             "callbacks": [*callbacks_of(config), *views, Randomness(config.seed), loss, *bar, checkpoints],
             "logger": logger or False,
             "plugins": [WholeCheckpointIO(), *(arguments.get("plugins") or [])],
+            "profiler": arguments.get("profiler") or NoProfiler(),
             "default_root_dir": directory.path,
         }
         metrics: dict[str, Any] = dict.fromkeys(SCORES) | {"engine": "lightning", "error": None}
