@@ -36,7 +36,8 @@ def test_decision_given_line_and_neuron_lie_where_they_should(line):
     figure = decision_boundary(exact(*line), points, {"line": line}, 7)
     axes = figure.axes[0]
     assert axes.get_title() == "step 7: 100.0% right"
-    given, neuron = (np.asarray(each.get_data()) for each in axes.get_lines() if len(each.get_xdata()))
+    lines = [each for each in axes.get_lines() if each.get_linestyle() != "None" and len(each.get_xdata())]
+    given, neuron = (np.asarray(each.get_data()) for each in lines)
     for x, y in (given, neuron):
         assert np.allclose(a * x + b * y + c, 0, atol=1e-6)
         assert np.hypot(*np.diff([x, y]).T[0]) > 4  # it crosses the whole view
@@ -50,7 +51,7 @@ def test_decision_given_line_and_neuron_lie_where_they_should(line):
 def test_points_are_drawn_by_class_and_the_wrong_ones_crossed_out():
     data = PointsDataModule(**DATA, line=(1.0, 1.0, 0.0))
     axes = decision_boundary(exact(1.0, 1.0, -0.3), data.train_dataloader(), {}, 0).axes[0]
-    drawn = {each.get_label(): each.get_offsets() for each in axes.collections if hasattr(each, "get_sizes")}
+    drawn = {each.get_label(): np.transpose(each.get_data()) for each in axes.get_lines()}
     points, classes = (tensor.numpy() for tensor in data.train_dataloader().tensors)
     assert np.array_equal(drawn["class 0"], points[classes[:, 0] == 0])
     assert np.array_equal(drawn["class 1"], points[classes[:, 0] == 1])

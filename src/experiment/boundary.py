@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -24,9 +25,10 @@ from experiment.pictures import render, save
 
 # Blue and orange of Okabe and Ito's palette: told apart with any kind of colour vision.
 CLASSES = ("#0072B2", "#E69F00")
-PROBABILITY = LinearSegmentedColormap.from_list("probability", [CLASSES[0], "white", CLASSES[1]])
+PALE = ("#66AAD1", "white", "#F0C566")  # the same at three fifths, between them white
+PROBABILITY = LinearSegmentedColormap.from_list("probability", PALE)
 VIEW = (-1.1, 1.1)
-SHADES = 121  # of the probability, along each axis
+SHADES = 161  # of the probability, along each axis
 SHOWN, SCORED = 1000, 100_000  # points that a picture shows, and that its accuracy is of, at most
 KEPT = 64  # states of the network, spread over training; fewer of a large one
 KEPT_NUMBERS = 500_000  # of all these states together
@@ -125,11 +127,15 @@ def _with_weights(model: PointsClassifier, weights: Tensor) -> PointsClassifier:
 
 def decision_boundary(model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Figure:
     """Return a picture of the plane: probability, decision, training points, the given line, the neurons' lines."""
-    figure = Figure(figsize=(6.4, 6), dpi=120)
+    figure = Figure(figsize=(6.4, 6), dpi=100)
     ticks = (-1, -0.5, 0, 0.5, 1)
     axes = figure.add_axes((0.12, 0.17, 0.74, 0.78), xlabel="x", ylabel="y", xticks=ticks, yticks=ticks)
-    shade = _panel(axes, model, points, problem, step)
-    figure.colorbar(shade, cax=figure.add_axes((0.885, 0.22, 0.025, 0.68)), label="probability of class 1")
+    _panel(axes, model, points, problem, step)
+    figure.colorbar(
+        ScalarMappable(cmap=PROBABILITY),
+        cax=figure.add_axes((0.885, 0.22, 0.025, 0.68)),
+        label="probability of class 1",
+    )
     figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=9)
     return figure
 
@@ -150,22 +156,13 @@ def _strip(images: list[np.ndarray], handles: list[Artist]) -> np.ndarray:
 
 
 @torch.no_grad()
-def _panel(axes: Axes, model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Any:
-    """Draw the plane as a model sees it after so many steps, and return the shades of the probability."""
+def _panel(axes: Axes, model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> None:
+    """Draw the plane as a model sees it after so many steps."""
     axes.set(aspect="equal", xlim=VIEW, ylim=VIEW)
     side = np.linspace(*VIEW, SHADES)
     grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
     probability = _probability(model, torch.from_numpy(grid)).reshape(SHADES, SHADES)
-    shade = axes.imshow(
-        probability,
-        PROBABILITY,
-        vmin=0,
-        vmax=1,
-        alpha=0.6,
-        origin="lower",
-        extent=(*VIEW, *VIEW),
-        interpolation="bilinear",
-    )
+    axes.imshow(PROBABILITY(probability, bytes=True), origin="lower", extent=(*VIEW, *VIEW), interpolation="nearest")
     axes.plot([], [], color="black", lw=2, label="decision")
     if probability.min() < 0.5 < probability.max():
         axes.contour(side, side, probability, levels=[0.5], colors="black", linewidths=2)
@@ -174,7 +171,6 @@ def _panel(axes: Axes, model: PointsClassifier, points: Batches, problem: dict[s
     _neurons(axes, model)
     accuracy = _points(axes, model, points)
     axes.set_title(f"step {step:,}: {accuracy:.1%} right", fontsize=11)
-    return shade
 
 
 def _line(axes: Axes, a: float, b: float, c: float, **style: Any) -> None:
@@ -215,11 +211,17 @@ def _points(axes: Axes, model: PointsClassifier, points: Batches) -> float:
     coordinates, classes = coordinates[:SHOWN], classes[:SHOWN]
     for value, marker in enumerate("o^"):
         x, y = coordinates[classes[:, 0] == value].T
-        axes.scatter(
-            x, y, c=CLASSES[value], marker=marker, s=26, ec="#222222", lw=0.5, label=f"class {value}", zorder=3
-        )
+        style: dict[str, Any] = {
+            "color": CLASSES[value],
+            "marker": marker,
+            "ms": 5,
+            "mec": "#222222",
+            "mew": 0.5,
+            "ls": "",
+        }
+        axes.plot(x, y, **style, label=f"class {value}", zorder=3)
     x, y = coordinates[wrong[:SHOWN, 0]].T
-    axes.scatter(x, y, c="black", marker="x", s=40, lw=1.2, label="decided wrongly", zorder=4)
+    axes.plot(x, y, color="black", marker="x", ms=6.5, mew=1.2, ls="", label="decided wrongly", zorder=4)
     return 1 - float(wrong.mean())
 
 

@@ -1,5 +1,6 @@
 """The TensorBoard log of a run: one file of events for each start, directly in the run's directory."""
 
+import io
 import os
 import socket
 import struct
@@ -13,6 +14,7 @@ from google_crc32c import value as crc32c
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
+from PIL import Image
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from torch.utils.tensorboard import SummaryWriter
@@ -71,7 +73,10 @@ class RunLogger(TensorBoardLogger):
     def log_image(self, tag: str, image: np.ndarray, step: int) -> None:
         """Log a picture, ``[height, width, 3]``, at a step, unless an earlier start did."""
         if (tag, step) not in self.images:
-            self.writer.add_image(tag, image, step, dataformats="HWC")
+            height, width, _ = image.shape
+            value = {"height": height, "width": width, "colorspace": 3, "encoded_image_string": encoded(image)}
+            summary = {"value": [{"tag": tag, "image": value}]}
+            self.file.add_event({"wall_time": time.time(), "step": step, "summary": summary})
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Log nothing: the run's own are logged when it starts."""
@@ -95,6 +100,13 @@ class RunLogger(TensorBoardLogger):
     def close(self) -> None:
         """End the log."""
         self.file.close()
+
+
+def encoded(image: np.ndarray) -> bytes:
+    """Return a picture, ``[height, width, 3]``, as PNG."""
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "png", compress_level=1)  # a quarter larger, in half the time
+    return content.getvalue()
 
 
 def tensorboards(trainer: Trainer) -> list[TensorBoardLogger]:

@@ -10,9 +10,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.image import imsave
 
-from experiment.logger import scalars
+from experiment.logger import encoded, scalars
 
 Curve = list[tuple[int, float]]
 
@@ -41,7 +40,7 @@ def draw(
 
 def losses(curves: Mapping[str, Curve]) -> Figure:
     """Return a picture of every loss, over the steps."""
-    figure = Figure(figsize=(7, 4.2), dpi=120)
+    figure = Figure(figsize=(7, 4.2), dpi=100)
     axes = figure.add_axes((0.1, 0.12, 0.87, 0.8))
     for tag in sorted(curves, key=[*STYLES].__contains__, reverse=True):
         axes.plot(*zip(*curves[tag], strict=True), label=tag, **STYLES.get(tag, SINGLE))
@@ -52,7 +51,7 @@ def losses(curves: Mapping[str, Curve]) -> Figure:
 
 def backpropagation(curves: Mapping[str, Curve]) -> Figure:
     """Return a picture of each layer's error, from the output to the input, and of how far its weights move."""
-    figure = Figure(figsize=(11, 4.2), dpi=120)
+    figure = Figure(figsize=(11, 4.2), dpi=100)
     errors = {tag.removeprefix("error/"): curve for tag, curve in curves.items() if tag.startswith("error/")}
     moves = {layer: curves[tag] for layer in errors if (tag := f"update_ratio/{layer}.weight") in curves}
     parts = (
@@ -91,4 +90,4 @@ def render(figure: Figure, path: Path | None = None) -> np.ndarray:
 
 def save(image: np.ndarray, path: Path) -> None:
     """Write a picture, ``[height, width, 3]``."""
-    imsave(path, image, pil_kwargs={"compress_level": 1})  # a quarter larger, in half the time
+    path.write_bytes(encoded(image))
