@@ -75,25 +75,23 @@ CONTESTS = {
 
 def measure(command: list[str]) -> Cost:
     """Run a contender."""
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile("w+") as said:
         *words, last = command
         began = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *words, f"{last}{directory}/run"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stdout=said,
+            stderr=subprocess.STDOUT,
             cwd=directory,
-            text=True,
         )
-        assert process.stdout
-        said = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         whole = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
         if process.returncode != 0:
-            sys.exit(f"{' '.join(words)} failed.")
+            sys.exit(f"{said.read()}\n{' '.join(words)} failed.")
         metrics = Path(directory, "run", "metrics.json")
-        fit = json.loads(metrics.read_text())["seconds"] if metrics.exists() else float(said.split()[-1])
+        fit = json.loads(metrics.read_text())["seconds"] if metrics.exists() else float(said.read().split()[-1])
     return Cost(fit, whole, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
@@ -112,7 +110,7 @@ def ratio(costs: dict[str, list[Cost]], name: str, what: str) -> float:
     """Return how many times as long a contender took as the first."""
     first = next(iter(costs.values()))
     pairs = zip(costs[name], first, strict=True)
-    return statistics.median(getattr(mine, what) / getattr(plain, what) for mine, plain in pairs)
+    return float(statistics.median(getattr(mine, what) / getattr(plain, what) for mine, plain in pairs))
 
 
 def report(title: str, costs: dict[str, list[Cost]]) -> dict[str, float]:

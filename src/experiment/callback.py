@@ -1,4 +1,4 @@
-"""What the callbacks of a run share: they cost nothing where they do nothing, and agree on the index of a step."""
+"""What Lightning calls at each step: it costs nothing where it does nothing, and agrees on the index of the step."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -25,7 +25,7 @@ class LeanCallback(Callback):
 
 
 class NoProfiler(PassThroughProfiler):
-    """Measures nothing; Lightning's own does not either, but takes four times as long for it, at every hook."""
+    """Measures nothing, as Lightning's own does by default, in a fifth of the time; it is asked at every hook."""
 
     nothing = nullcontext()
 
