@@ -32,7 +32,7 @@ SHADES = 161  # of the probability, along each axis
 SHOWN, SCORED = 1000, 100_000  # points that a picture shows, and that its accuracy is of, at most
 KEPT = 64  # states of the network, spread over training; fewer of a large one
 KEPT_NUMBERS = 500_000  # of all these states together
-PATIENCE = 2.0  # seconds of training before an image is drawn: a shorter run draws its images when it is over
+PATIENCE = 10.0  # seconds of training before an image is drawn: a shorter run draws its images when it is over
 TAG = "decision_boundary"
 
 

@@ -1,0 +1,34 @@
+"""The log of a run, beside TensorBoard's own reader."""
+
+import random
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+from experiment.logger import _read, scalars
+
+
+def test_curves_are_those_that_tensorboard_reads(run):
+    directory = run("trainer.max_epochs=60")
+    run("trainer.max_epochs=90")
+    events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
+    assert scalars(directory) == {
+        tag: [(each.step, each.value) for each in events.Scalars(tag)] for tag in events.Tags()["scalars"]
+    }
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip"])
+def test_a_damaged_log_is_read_as_far_as_tensorboard_reads_it(run, damage):
+    (path,) = run("trainer.max_epochs=20", "callbacks.decision_boundary=null").glob("events*")
+    whole, lengths = path.read_bytes(), set()
+    rng = random.Random(0)
+    for _ in range(100):
+        place = rng.randrange(len(whole))
+        path.write_bytes(
+            whole[:place] if damage == "cut" else whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :]
+        )
+        events = list(_read(path))
+        assert events == list(LegacyEventFileLoader(str(path)).Load())
+        lengths.add(len(events))
+    assert len(lengths) > 10
