@@ -6,6 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
+from experiment.classifier import PointsClassifier
 from experiment.logger import _read, scalars
 
 
@@ -32,3 +33,11 @@ def test_a_damaged_log_is_read_as_far_as_tensorboard_reads_it(run, damage):
         assert events == list(LegacyEventFileLoader(str(path)).Load())
         lengths.add(len(events))
     assert len(lengths) > 10
+
+
+def test_an_epoch_that_is_logged_alone_leaves_no_event(run, monkeypatch):
+    monkeypatch.setattr(
+        PointsClassifier, "on_train_epoch_end", lambda self: self.log("epoch", float(self.current_epoch))
+    )
+    directory = run("trainer.max_epochs=3", "trainer.log_every_n_steps=50", "backprop.every_n_steps=null")
+    assert set(scalars(directory)) == {"val/loss", "val/accuracy", "test/loss", "test/accuracy"}

@@ -111,6 +111,15 @@ def test_images_that_a_start_did_not_come_to_draw_are_drawn_by_the_next(run, tra
     assert [step for step, _ in images(run("trainer.max_epochs=40"))] == [0, 10, 40]
 
 
+def test_a_run_that_is_stopped_has_its_images(train, monkeypatch):
+    step = PointsClassifier.training_step
+    monkeypatch.setattr(
+        PointsClassifier, "training_step", lambda self, *args: 1 / (50 - self.global_step) and step(self, *args)
+    )
+    assert train("hydra.run.dir=run") == 1
+    assert [step for step, _ in images("run")] == [0, 10]
+
+
 def test_pictures_are_drawn_again(run, capsys, monkeypatch):
     directory = run("trainer.max_epochs=30", "model.hidden=[3]")
     before = {path.name: path.read_bytes() for path in directory.glob("*.png")}

@@ -1,7 +1,7 @@
 """The points, and their batches."""
 
 import functools
-import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -95,8 +95,9 @@ def test_an_epoch_of_mini_batches_holds_each_point_once_in_an_order_of_its_own()
 
 def test_many_points_are_shuffled_by_groups_of_neighbours(monkeypatch):
     monkeypatch.setattr(datamodule, "MANY", 1000)
+    monkeypatch.setattr(datamodule, "GROUP", 8)
     x = torch.stack([torch.arange(1920), -torch.arange(1920)], dim=1)
-    for size in (256, 96, 7):  # the groups are of 64, of 32, of 1
+    for size, together in ((256, 8), (100, 4), (7, 1), (32, 1)):
         batches = Batches(x, x[:, 0], batch_size=size, seed=1)
         orders = []
         for epoch in (0, 1):
@@ -108,7 +109,6 @@ def test_many_points_are_shuffled_by_groups_of_neighbours(monkeypatch):
             assert torch.equal(orders[-1].sort().values, x[:, 0])
         assert not torch.equal(*orders)
         starts = (orders[0].diff() != 1).sum() + 1
-        together = math.gcd(1920, size, 64)
         assert starts == pytest.approx(1920 / together, rel=0.15)
         batches.load_state_dict({"given": 3})
         assert torch.equal(torch.cat([first for _, first in batches]), orders[1][3 * size :])
@@ -118,13 +118,21 @@ def test_many_points_are_shuffled_by_groups_of_neighbours(monkeypatch):
 def test_processes_divide_each_batch_among_them(seed):
     x = torch.arange(10)
     whole = Batches(x, batch_size=4, seed=seed)
-    parts = [Batches(x, batch_size=4, seed=seed, part=(rank, 3)) for rank in range(3)]
-    divided = [torch.cat([part for (part,) in each]) for each in zip(*parts, strict=True)]
-    assert all(torch.equal(part, batch) for part, (batch,) in zip(divided, whole, strict=True))
-    assert [len(part) for (part,) in parts[0]] == [2, 2, 1]
+    parts = [Batches(x, batch_size=4, seed=seed, part=(rank, 4)) for rank in range(4)]
+    *divided, rest = zip(*parts, strict=True)  # two batches of four, and one of two, which cannot be divided
+    *batches, last = whole
+    assert all(
+        torch.equal(torch.cat([part for (part,) in each]), batch)
+        for each, (batch,) in zip(divided, batches, strict=True)
+    )
+    assert all(torch.equal(part, last[0]) for (part,) in rest)
+    data = module(batch_size=4)
+    data.trainer = SimpleNamespace(global_rank=1, world_size=2)
+    assert [len(x) for x, _ in data.train_dataloader()] == [2] * 25
 
 
-def test_two_processes_learn_what_one_does():
+@pytest.mark.parametrize(("count", "size"), [(96, 32), (97, 32), (99, 33)])
+def test_two_processes_learn_what_one_does(count, size):
     """To the last digits of float32: they sum the gradients of a batch in another order."""
     weights = []
     for processes in (1, 2):
@@ -141,15 +149,17 @@ def test_two_processes_learn_what_one_does():
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(model, datamodule=module(batch_size=32, num_points=96))
+        before = torch.nn.utils.parameters_to_vector(model.parameters()).detach()
+        trainer.fit(model, datamodule=module(batch_size=size, num_points=count))
         weights.append(torch.nn.utils.parameters_to_vector(model.parameters()).detach())
     assert torch.allclose(*weights, rtol=1e-4)
-    assert not torch.equal(weights[0], torch.zeros_like(weights[0]))
+    assert not torch.allclose(weights[0], before, rtol=0.01)
 
 
-def test_points_made_in_parts_are_those_made_at_once(monkeypatch):
+@pytest.mark.parametrize("shape", points.SHAPES)
+def test_points_made_in_parts_are_those_made_at_once(monkeypatch, shape):
     def made():
-        data = module(noise=0.3)
+        data = module(noise=0.3, shape=shape)
         return [tensor for loader in (data.train_dataloader(), data.val_dataloader()) for tensor in loader.tensors]
 
     at_once = made()

@@ -64,12 +64,7 @@ class DecisionBoundary(LeanCallback):
         if step % self.every == 0 or _is_shown(step):
             self._keep(step, parameters_to_vector(pl_module.parameters()).detach().cpu())
         if self.waiting and time.monotonic() > self.patient_until:
-            data, points = getattr(trainer, "datamodule", None), trainer.train_dataloader
-            if isinstance(data, PointsDataModule) and isinstance(points, Batches):
-                for each in self.waiting:
-                    model = _with_weights(pl_module, self.states[each])
-                    self._log(each, render(_small(model, points, data.parameters, each)))
-            self.waiting = []
+            self._log_waiting(trainer, pl_module)
 
     def _keep(self, step: int, weights: Tensor) -> None:
         self.states[step] = weights
@@ -78,6 +73,19 @@ class DecisionBoundary(LeanCallback):
         if sum(each % self.every == 0 for each in self.states) > max(4, min(KEPT, KEPT_NUMBERS // len(weights))):
             self.every *= 2
             self.states = {each: w for each, w in self.states.items() if each % self.every == 0 or _is_shown(each)}
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Draw what waits, if the run is stopped or fails: it need not be gone on with."""
+        if isinstance(exception, Exception) and isinstance(pl_module, PointsClassifier):
+            self._log_waiting(trainer, pl_module)
+
+    def _log_waiting(self, trainer: Trainer, module: PointsClassifier) -> None:
+        data, points = getattr(trainer, "datamodule", None), trainer.train_dataloader
+        if self.loggers and isinstance(data, PointsDataModule) and isinstance(points, Batches):
+            for each in self.waiting:
+                model = _with_weights(module, self.states[each])
+                self._log(each, render(_small(model, points, data.parameters, each)))
+        self.waiting = []
 
     def _log(self, step: int, image: np.ndarray) -> None:
         for logger in self.loggers:
@@ -91,16 +99,14 @@ class DecisionBoundary(LeanCallback):
         render(decision_boundary(model, points, data.parameters, step), directory / "decision_boundary.png")
         states = {**self.states, step: parameters_to_vector(model.parameters()).detach().cpu()}
         way = dict.fromkeys(min(states, key=lambda each: abs(each - step * share)) for share in (0, 0.1, 1 / 3, 1))
-        images = {}
-        for each in dict.fromkeys((*way, *self.waiting)):
+        images, waiting = {}, self.waiting if self.loggers else []
+        for each in dict.fromkeys((*way, *waiting)):
             figure = _small(_with_weights(model, states[each]), points, data.parameters, each)
             images[each] = render(figure)
-        for each in (*self.waiting, step):
+        for each in (*waiting, step):
             self._log(each, images[each])
-        save(
-            _strip([images[each] for each in way], figure.axes[0].get_legend_handles_labels()[0]),
-            directory / "training.png",
-        )
+        legend = figure.axes[0].get_legend_handles_labels()[0]
+        save(_strip([images[each] for each in way], legend), directory / "training.png")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run that goes on must know."""
@@ -150,8 +156,9 @@ def _small(model: PointsClassifier, points: Batches, problem: dict[str, Any], st
 
 def _strip(images: list[np.ndarray], handles: list[Artist]) -> np.ndarray:
     """Return small pictures side by side, above their legend."""
-    figure = Figure(figsize=(3.3 * len(images), 0.4), dpi=100)
-    figure.legend(handles=handles, loc="center", ncols=6, frameon=False, fontsize=9)
+    rows = 1 if len(images) > 2 else 2
+    figure = Figure(figsize=(3.3 * len(images), 0.2 + 0.2 * rows), dpi=100)
+    figure.legend(handles=handles, loc="center", ncols=6 // rows, frameon=False, fontsize=9)
     return np.vstack([np.hstack(images), render(figure)])
 
 

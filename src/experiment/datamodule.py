@@ -12,8 +12,8 @@ from torch import Tensor
 from experiment import points
 
 EVALUATION_BATCH = 65536  # bounds the memory of scoring; the scores are means over all points
-# Of more points than MANY, up to GROUP neighbours stay together in a shuffle: ten million are gathered in 0.05 s, one
-# by one in a second. They are independent draws: it makes no difference whom a point is learned with.
+# Of more points than MANY, in batches of at least GROUP groups, up to GROUP neighbours stay together in a shuffle: ten
+# million are gathered in 0.05 s, one by one in a second. It makes no difference where neighbours are independent draws.
 MANY, GROUP = 2**20, 64
 
 
@@ -26,7 +26,8 @@ class Batches:
     Args:
         batch_size: rows of a batch, the last one smaller; ``None``: all.
         seed: of the order; ``None``: as the rows stand.
-        part: ``(rank, processes)``, of several processes that share each batch.
+        part: ``(rank, processes)``, of several processes: they divide a batch where that is even, so that the mean of
+            their losses is the batch's; each takes all of another.
     """
 
     batch_sampler = None
@@ -69,7 +70,8 @@ class Batches:
 
     def _shuffled(self, first: int, seed: int) -> Iterator[tuple[Tensor, ...]]:
         count = len(self.tensors[0])
-        together = math.gcd(count, self.batch_size, GROUP) if count > MANY else 1
+        grouped = count > MANY and self.batch_size >= GROUP * GROUP
+        together = math.gcd(count, self.batch_size, GROUP) if grouped else 1
         groups = [tensor.view(-1, together, *tensor.shape[1:]) for tensor in self.tensors]
         order = torch.from_numpy(points.order(count // together, seed, self.epoch))
         for chosen in order.split(self.batch_size // together)[first:]:
@@ -77,7 +79,7 @@ class Batches:
             yield tuple(each.index_select(0, mine).flatten(0, 1) for each in groups)
 
     def _part(self, batch: Tensor) -> Tensor:
-        return batch.tensor_split(self.processes)[self.rank] if self.processes > 1 else batch
+        return batch if len(batch) % self.processes else batch.tensor_split(self.processes)[self.rank]
 
 
 class PointsDataModule(LightningDataModule):

@@ -66,6 +66,8 @@ class RunLogger(TensorBoardLogger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log scalars at a step, in one event."""
         values = {tag: float(value) for tag, value in metrics.items() if tag != "epoch"}
+        if not values:
+            return
         self.logged.update(values)
         summary = {"value": [{"tag": tag, "simple_value": value} for tag, value in values.items()]}
         self.file.add_event({"wall_time": time.time(), "step": step, "summary": summary})
@@ -208,7 +210,7 @@ def _events(directory: Path) -> list[Event]:
             if event.session_log.status == SessionLog.START:
                 kept = [earlier for earlier in kept if earlier.step < event.step]
             elif event.HasField("graph_def") or (
-                event.HasField("summary") and not event.summary.value[0].tag.startswith(STARTS)
+                event.summary.value and not event.summary.value[0].tag.startswith(STARTS)
             ):
                 kept.append(event)
     return kept

@@ -19,6 +19,7 @@ def line(rng: Generator, count: int, line: tuple[float, float, float]) -> Points
     return points, a * points[:, 0] + b * points[:, 1] + c > 0
 
 
+# A shape draws point by point: it is asked for parts of what is wanted, one after another.
 SHAPES: dict[str, Callable[..., Points]] = {"line": line}
 
 

@@ -58,7 +58,7 @@ class Randomness(LeanCallback):
         self.loaded = state_dict
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _seeds(seed: int, block: int) -> list[int]:
     """Return the seeds of a block of epochs."""
     return [int(each) for each in np.random.SeedSequence([seed, block]).generate_state(BLOCK)]
