@@ -34,7 +34,8 @@ def test_memory_is_the_contenders_own():
     code = """
         import sys
         from benchmarks import speed
-        print(speed.measure(speed.theirs("plain.py", f"--points={sys.argv[1]}", "--epochs=1", "--batch=10000000")).memory)
+        command = speed.theirs("plain.py", f"--points={sys.argv[1]}", "--epochs=1", "--batch=10000000")
+        print(speed.measure(command).memory)
     """
     few, many = (
         int(subprocess.check_output([sys.executable, "-c", inspect.cleandoc(code), count], cwd=ROOT))

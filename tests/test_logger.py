@@ -41,3 +41,5 @@ def test_an_epoch_that_is_logged_alone_leaves_no_event(run, monkeypatch):
     )
     directory = run("trainer.max_epochs=3", "trainer.log_every_n_steps=50", "backprop.every_n_steps=null")
     assert set(scalars(directory)) == {"val/loss", "val/accuracy", "test/loss", "test/accuracy"}
+    (path,) = directory.glob("events*")
+    assert all(event.summary.value for event in _read(path) if event.HasField("summary"))
