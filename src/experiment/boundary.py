@@ -83,8 +83,7 @@ class DecisionBoundary(LeanCallback):
         data, points = getattr(trainer, "datamodule", None), trainer.train_dataloader
         if self.loggers and isinstance(data, PointsDataModule) and isinstance(points, Batches):
             for each in self.waiting:
-                model = _with_weights(module, self.states[each])
-                self._log(each, render(_small(model, points, data.parameters, each)))
+                self._log(each, render(_small(module, self.states[each], points, data.parameters, each)))
         self.waiting = []
 
     def _log(self, step: int, image: np.ndarray) -> None:
@@ -101,7 +100,7 @@ class DecisionBoundary(LeanCallback):
         way = dict.fromkeys(min(states, key=lambda each: abs(each - step * share)) for share in (0, 0.1, 1 / 3, 1))
         images, waiting = {}, self.waiting if self.loggers else []
         for each in dict.fromkeys((*way, *waiting)):
-            figure = _small(_with_weights(model, states[each]), points, data.parameters, each)
+            figure = _small(model, states[each], points, data.parameters, each)
             images[each] = render(figure)
         for each in (*waiting, step):
             self._log(each, images[each])
@@ -124,13 +123,6 @@ def _is_shown(step: int) -> bool:
     return step == 0 or (step >= 10 and str(step).strip("0") == "1")
 
 
-def _with_weights(model: PointsClassifier, weights: Tensor) -> PointsClassifier:
-    """Return another model, with other weights."""
-    other = copy.deepcopy(model)
-    vector_to_parameters(weights.to(next(model.parameters())), other.parameters())
-    return other
-
-
 def decision_boundary(model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Figure:
     """Return a picture of the plane: probability, decision, training points, the given line, the neurons' lines."""
     figure = Figure(figsize=(6.4, 6), dpi=100)
@@ -146,11 +138,13 @@ def decision_boundary(model: PointsClassifier, points: Batches, problem: dict[st
     return figure
 
 
-def _small(model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Figure:
-    """Return the picture without what surrounds it, as wide as TensorBoard shows it."""
+def _small(model: PointsClassifier, weights: Tensor, points: Batches, problem: dict[str, Any], step: int) -> Figure:
+    """Return the picture of a model with other weights, without what surrounds it, as wide as TensorBoard shows it."""
+    other = copy.deepcopy(model)
+    vector_to_parameters(weights.to(next(model.parameters())), other.parameters())
     figure = Figure(figsize=(3.3, 3.5), dpi=100)
     axes = figure.add_axes((0.03, 0.03, 0.94, 0.87), xticks=(), yticks=())
-    _panel(axes, model, points, problem, step)
+    _panel(axes, other, points, problem, step)
     return figure
 
 
@@ -218,17 +212,9 @@ def _points(axes: Axes, model: PointsClassifier, points: Batches) -> float:
     coordinates, classes = coordinates[:SHOWN], classes[:SHOWN]
     for value, marker in enumerate("o^"):
         x, y = coordinates[classes[:, 0] == value].T
-        style: dict[str, Any] = {
-            "color": CLASSES[value],
-            "marker": marker,
-            "ms": 5,
-            "mec": "#222222",
-            "mew": 0.5,
-            "ls": "",
-        }
-        axes.plot(x, y, **style, label=f"class {value}", zorder=3)
+        axes.plot(x, y, marker, color=CLASSES[value], ms=5, mec="#222222", mew=0.5, label=f"class {value}", zorder=3)
     x, y = coordinates[wrong[:SHOWN, 0]].T
-    axes.plot(x, y, color="black", marker="x", ms=6.5, mew=1.2, ls="", label="decided wrongly", zorder=4)
+    axes.plot(x, y, "x", color="black", ms=6.5, mew=1.2, label="decided wrongly", zorder=4)
     return 1 - float(wrong.mean())
 
 

@@ -7,7 +7,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.profilers import PassThroughProfiler
 
 # Of each step. Lightning calls them whether they do anything or not, unless they are None: a callback that does nothing
-# costs 12 µs a step, with None in their place 1.4 µs. A step of a small network takes 160 µs.
+# costs 8 µs a step, with None in their place 0.5 µs. A step of a small network takes 190 µs.
 HOOKS = (
     *("on_train_epoch_start", "on_train_batch_start", "on_before_zero_grad", "on_before_backward"),
     *("on_after_backward", "on_before_optimizer_step", "on_train_batch_end", "on_train_epoch_end"),

@@ -109,7 +109,7 @@ class RunDirectory:
     @property
     def configuration(self) -> DictConfig | None:
         """The configuration that the directory is the run of."""
-        return self._load(self.recorded, DictConfig, "configuration") if self.recorded.exists() else None
+        return self._load(self.recorded, DictConfig, "configuration") if self.started else None
 
     @property
     def hydra(self) -> DictConfig:
@@ -135,8 +135,7 @@ class RunDirectory:
 
     def _holds(self, config: DictConfig) -> bool:
         """Whether the configuration is recorded word for word; to read it and compare takes four times as long."""
-        path = self.recorded
-        return path.exists() and path.read_text(encoding="utf-8", errors="replace") == OmegaConf.to_yaml(config)
+        return self.started and self.recorded.read_text("utf-8", errors="replace") == OmegaConf.to_yaml(config)
 
     @property
     def started(self) -> bool:
