@@ -21,9 +21,11 @@ from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
 RECORD, PICTURE = HERE / "speed.json", HERE.parent / "docs" / "speed.png"
-TOLERANCE = 1.15  # of a ratio: two measurements of the same thing differ by as much
+TOLERANCE = 1.15  # of a ratio: measurements of the same thing lay up to 8 % apart
 BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind a number, so that no line crosses it
+MANY = 10_000_000  # points
 BYTES = 12  # of a point: x, y and its class, in float32
+FEW = "on 100 points"  # what the memory of a run of many is compared with
 
 
 @dataclass
@@ -47,11 +49,10 @@ def theirs(script: str, *arguments: str) -> list[str]:
 
 def large(batch: int) -> dict[str, list[str]]:
     """Return the contenders on ten million points."""
-    points = 10_000_000
     return {
-        "plain PyTorch": theirs("plain.py", f"--points={points}", f"--batch={batch}", "--epochs=2"),
-        "this project": ours(f"data.num_points={points}", f"data.batch_size={batch}", "trainer.max_epochs=2"),
-        "on 100 points": ours("data.batch_size=10", "trainer.max_epochs=2"),
+        "plain PyTorch": theirs("plain.py", f"--points={MANY}", f"--batch={batch}", "--epochs=2"),
+        "this project": ours(f"data.num_points={MANY}", f"data.batch_size={batch}", "trainer.max_epochs=2"),
+        FEW: ours("data.batch_size=10", "trainer.max_epochs=2"),
     }
 
 
@@ -75,7 +76,7 @@ CONTESTS = {
 
 
 def measure(command: list[str]) -> Cost:
-    """Run a contender."""
+    """Run a contender. Its memory counts from that of this process on, which therefore imports no torch."""
     with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile("w+") as said:
         *words, last = command
         began = time.perf_counter()
@@ -118,15 +119,15 @@ def report(title: str, costs: dict[str, list[Cost]]) -> dict[str, float]:
     """Print a table, and return the ratios of this project."""
     print(f"\n{title:<28}{'fit, s':>10}{'ratio':>8}{'whole, s':>11}{'ratio':>8}{'MB':>8}")
     for name, own in costs.items():
-        if name == "on 100 points":
+        if name == FEW:
             continue
         fit, whole, memory = (statistics.median(getattr(each, what) for each in own) for what in Cost.__annotations__)
-        ratios = (ratio(costs, name, what) for what in ("fit", "whole"))
-        print(f"{name:<28}{fit:>10.3f}{next(ratios):>8.2f}{whole:>11.2f}{next(ratios):>8.2f}{memory / 1e6:>8.0f}")
+        fits, wholes = ratio(costs, name, "fit"), ratio(costs, name, "whole")
+        print(f"{name:<28}{fit:>10.3f}{fits:>8.2f}{whole:>11.2f}{wholes:>8.2f}{memory / 1e6:>8.0f}")
     found = {f"{title}: {what}": ratio(costs, "this project", what) for what in ("fit", "whole")}
-    if "on 100 points" in costs:
-        more = [a.memory - b.memory for a, b in zip(costs["this project"], costs["on 100 points"], strict=True)]
-        found[f"{title}: memory"] = statistics.median(more) / (10_000_000 * BYTES)
+    if FEW in costs:
+        more = [many.memory - few.memory for many, few in zip(costs["this project"], costs[FEW], strict=True)]
+        found[f"{title}: memory"] = statistics.median(more) / (MANY * BYTES)
         print(f"above a run of 100 points: {found[f'{title}: memory']:.2f} times the bytes of the points")
     return found
 
