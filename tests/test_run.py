@@ -359,3 +359,10 @@ def test_the_commands_file_is_small_and_imports_nothing_heavy():
     for arguments in (["--help"], ["--cfg", "job"], ["optimizer.lr=fast"], ["-m", "seed=0,-1"]):
         done = subprocess.run([sys.executable, "-c", seen, *arguments], cwd=ROOT, capture_output=True, text=True)
         assert done.stderr.splitlines()[-1] == "set()"
+
+
+@pytest.mark.parametrize(("profiler", "measures"), [("null", False), ("simple", True)])
+def test_a_profiler_measures_where_one_is_asked_for(run, profiler, measures):
+    log = (run("trainer.max_epochs=3", f"trainer.profiler={profiler}") / "train.log").read_text()
+    assert ("FIT Profiler Report" in log) == measures
+    assert ("[Callback]Backprop.on_train_batch_start" in log) == measures
