@@ -12,7 +12,7 @@ from experiment.command import command
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
 def main(config: DictConfig) -> dict[str, Any]:
     """Run the composed configuration in the directory that Hydra gave it."""
-    from experiment.run import run  # here, so that help and errors need not wait for torch
+    from experiment.runs.run import run  # here, so that help and errors need not wait for torch
 
     return run(config)
 

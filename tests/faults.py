@@ -32,11 +32,11 @@ from hypothesis import strategies as st
 from lightning.pytorch import Trainer  # noqa: F401
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from experiment import run as _run  # noqa: F401
-from experiment import schema
-from experiment.checkpoints import load
-from experiment.command import quoted
-from experiment.schema import ConfigurationError
+from experiment.command import quote_for_hydra
+from experiment.configuration import schema
+from experiment.configuration.errors import ConfigurationError
+from experiment.runs import run as _run  # noqa: F401
+from experiment.runs.checkpoints import load_checkpoint
 from tests.conftest import ROOT, checkpoint, metrics
 
 # JSON alone takes 3.0 for a whole number.
@@ -75,7 +75,7 @@ def start(
                 os.dup2(out.fileno(), 1)
                 os.dup2(out.fileno(), 2)
             sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-            sys.argv = ["train.py", *arguments, f"hydra.run.dir={quoted(str(directory))}"]
+            sys.argv = ["train.py", *arguments, f"hydra.run.dir={quote_for_hydra(str(directory))}"]
             runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
             status = 0
         except SystemExit as stop:
@@ -160,11 +160,11 @@ def survive(name: str, kills: int, where: Path, seed: int = 0) -> Survived:
 def truncate(saved: Path) -> int:
     """Truncate a checkpoint at every tenth byte, and see that it is seen; returns how often."""
     whole = saved.read_bytes()
-    assert load(saved) is not None
+    assert load_checkpoint(saved) is not None
     lengths = range(0, len(whole), 10)
     for length in lengths:
         saved.write_bytes(whole[:length])
-        assert load(saved) is None, length
+        assert load_checkpoint(saved) is None, length
     saved.write_bytes(whole)
     return len(lengths)
 
@@ -172,13 +172,13 @@ def truncate(saved: Path) -> int:
 def flip(saved: Path, flips: int) -> int:
     """Flip single bits all over a checkpoint, and see that it is seen or did no harm; returns how often it was seen."""
     whole, draw, seen = saved.read_bytes(), random.Random(0), 0
-    expected = repr(load(saved))
+    expected = repr(load_checkpoint(saved))
     for _ in range(flips):
         flipped = bytearray(whole)
         flipped[draw.randrange(len(whole))] ^= 1 << draw.randrange(8)
         saved.write_bytes(flipped)
         try:
-            content = load(saved)
+            content = load_checkpoint(saved)
         except ConfigurationError:
             content = None
         seen += content is None
@@ -216,17 +216,17 @@ def wrong_overrides() -> st.SearchStrategy[str]:
         st.lists(st.integers(-5, 5), max_size=4).map(lambda each: str(each).replace(" ", "")),
     )
     groups = {
-        "data": schema.Line,
-        "model": schema.PointsModel,
-        "checkpoint": schema.Saving,
-        "trainer": schema.RunTrainer,
+        "data": schema.LineConfig,
+        "model": schema.PointsClassifierConfig,
+        "checkpoint": schema.CheckpointConfig,
+        "trainer": schema.TrainerConfig,
     }
     fields = {
         f"{group}.{key}": field for group, model in groups.items() for key, field in schema._fields(model).items()
     }
     fields |= {
-        "seed": schema._fields(schema.Configuration)["seed"],
-        "optimizer.lr": schema._fields(schema.Optimizer)["lr"],
+        "seed": schema._fields(schema.RunConfig)["seed"],
+        "optimizer.lr": schema._fields(schema.OptimizerConfig)["lr"],
     }
     checked = {key: Validator(field) for key, field in fields.items() if not key.endswith("_")}
 
@@ -239,7 +239,7 @@ def wrong_overrides() -> st.SearchStrategy[str]:
     return st.tuples(st.sampled_from(sorted(checked)), values).filter(is_wrong).map(lambda pair: f"{pair[0]}={pair[1]}")
 
 
-def tell(override: str, where: Path) -> None:
+def assert_rejected(override: str, where: Path) -> None:
     """See that a wrong override is told in one message that names it, without a traceback, and leaves nothing."""
     where.mkdir(exist_ok=True)
     assert start([override], where / "run") == 1, override
@@ -274,7 +274,7 @@ if __name__ == "__main__":
         @settings(max_examples=wrong, database=None, deadline=None, suppress_health_check=list(HealthCheck))
         @given(wrong_overrides())
         def each(override: str) -> None:
-            tell(override, Path(folder, "wrong"))
+            assert_rejected(override, Path(folder, "wrong"))
             tried.add(override)
 
         each()

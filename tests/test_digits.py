@@ -11,7 +11,7 @@ import yaml
 from torch import nn
 
 from tests.conftest import ROOT, checkpoint, metrics, snapshot
-from tests.test_run import curve
+from tests.runs.test_run import curve
 
 DIGITS = ROOT / "examples/digits"
 ARGUMENTS = ["--config-dir", str(DIGITS), "experiment=digits"]

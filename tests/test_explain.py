@@ -12,9 +12,9 @@ import torch
 from torch.nn import functional
 
 from experiment import explain
-from experiment.chain_rule import ACTIVATIONS, backpropagate
-from experiment.logger import scalars
-from experiment.textbook import number, table
+from experiment.points.chain_rule import ACTIVATIONS, backpropagate
+from experiment.points.textbook import align_columns, format_number
+from experiment.runs.logger import read_scalars
 from tests.conftest import ROOT, checkpoint, plain_loop, snapshot
 
 
@@ -110,7 +110,7 @@ def test_a_step_is_the_one_that_the_run_makes(page, run, overrides, epochs, step
     untouched = snapshot(directory)
     text = page(str(directory), f"step={step}", "point=5")
     assert snapshot(directory) == untouched
-    logged = {tag: dict(curve) for tag, curve in scalars(directory).items()}
+    logged = {tag: dict(curve) for tag, curve in read_scalars(directory).items()}
     rows = updates(text)
     for name, weights in checkpoint(directory)["state_dict"].items():
         parameter = name.removeprefix("net.")
@@ -187,5 +187,5 @@ def test_what_cannot_be_explained_is_one_message(page, capsys, arguments, messag
 
 
 def test_numbers_have_five_significant_digits_and_their_points_are_aligned():
-    assert [number(each) for each in (0.0, 0.1, -1234.5678, 1e-9)] == ["0", "0.10000", "−1234.6", "1.0000e−09"]
-    assert table([["w", 12.5, "·"], ["bias", -0.25, "="]]) == ["   w   12.500  ·", "   bias−0.25000="]
+    assert [format_number(each) for each in (0.0, 0.1, -1234.5678, 1e-9)] == ["0", "0.10000", "−1234.6", "1.0000e−09"]
+    assert align_columns([["w", 12.5, "·"], ["bias", -0.25, "="]]) == ["   w   12.500  ·", "   bias−0.25000="]

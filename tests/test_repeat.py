@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from experiment import repeat
 from tests.conftest import ROOT, metrics, snapshot
-from tests.test_run import curve
+from tests.runs.test_run import curve
 
 
 @pytest.fixture

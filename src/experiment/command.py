@@ -23,10 +23,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from experiment import schema
-from experiment.directory import RunDirectory, is_trial
-from experiment.interrupts import Interrupted
-from experiment.schema import ConfigurationError, ReportedError
+from experiment.configuration import schema
+from experiment.configuration.errors import ConfigurationError, ReportedError
+from experiment.runs.directory import RunDirectory, is_dry_run
+from experiment.runs.signals import Interrupted
 
 Main = TypeVar("Main", bound=Callable[..., Any])
 Result = TypeVar("Result")
@@ -39,25 +39,25 @@ ConfigStore.instance().store(
 )
 
 
-class Stop(BaseException):
+class CallbackError(BaseException):
     """Carries an error out of a Hydra callback, where an ``Exception`` would become a warning."""
 
 
-class Check(Callback):
+class CheckBeforeRun(Callback):
     """Checks a run's configuration and its directory before Hydra makes the directory."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Raise ``Stop`` from the error, if there is one."""
+        """Raise ``CallbackError`` from the error, if there is one."""
         try:
             if config.get("search"):
                 raise ConfigurationError("search: a search is a sweep: python train.py -m")
-            check([(without_hydra(config), Path(config.hydra.run.dir))], config.hydra)
-            if is_trial(config):  # it leaves nothing: Hydra gets an empty directory that the trial removes
+            check_jobs([(without_hydra(config), Path(config.hydra.run.dir))], config.hydra)
+            if is_dry_run(config):  # it leaves nothing: Hydra gets an empty directory that the trial removes
                 with read_write(config):
                     config.hydra.run.dir = tempfile.mkdtemp()
-            make(Path(config.hydra.run.dir), "hydra.run.dir")
+            make_directory(Path(config.hydra.run.dir), "hydra.run.dir")
         except Exception as error:
-            raise Stop from error
+            raise CallbackError from error
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -65,22 +65,22 @@ def without_hydra(config: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
-def check(jobs: Sequence[tuple[DictConfig, Path]], hydra: DictConfig) -> list[bool]:
+def check_jobs(jobs: Sequence[tuple[DictConfig, Path]], hydra: DictConfig) -> list[bool]:
     """Check composed configurations and the directories that they are to run in; return which are complete there.
 
     Raises:
         ConfigurationError: for all of them together; what can be known without torch is told without it.
     """
-    _together(schema.check, ((config,) for config, _ in jobs))
-    complete = _together(lambda config, path: not is_trial(config) and RunDirectory(path).check(config), jobs)
+    _together(schema.validate, ((config,) for config, _ in jobs))
+    complete = _together(lambda config, path: not is_dry_run(config) and RunDirectory(path).check(config), jobs)
     rest = [config for (config, _), done in zip(jobs, complete, strict=True) if not done]
     if rest:
         gc.disable()  # to go through all that torch is made of, again and again and when it ends, takes seconds
-        from experiment.run import check_here
+        from experiment.runs.run import check_instantiable
 
         gc.freeze()
         gc.enable()
-        _together(check_here, ((config, hydra) for config in rest))
+        _together(check_instantiable, ((config, hydra) for config in rest))
     return complete
 
 
@@ -112,14 +112,14 @@ def command(main: Main) -> Main:
         except (KeyboardInterrupt, Interrupted) as error:
             print(_interruption(error), file=sys.stderr)
             sys.exit(getattr(error, "status", 130))
-        except (Exception, Stop) as error:
-            cause = error.__cause__ if isinstance(error, Stop) else error
+        except (Exception, CallbackError) as error:
+            cause = error.__cause__ if isinstance(error, CallbackError) else error
             if full == "1":
                 raise
             if not isinstance(cause, (ReportedError, SearchPathException)):
                 conf = Path(inspect.getfile(inspect.unwrap(main))).parent / "conf"
                 cause = _explained(cause, conf, sys.argv[1:])
-            print(cause if isinstance(cause, SearchPathException) else said(cause), file=sys.stderr)
+            print(cause if isinstance(cause, SearchPathException) else format_error(cause), file=sys.stderr)
             sys.exit(1)
         finally:
             if full is None:
@@ -131,24 +131,28 @@ def command(main: Main) -> Main:
 def _interruption(error: BaseException) -> str:
     """Return the line that says how to go on."""
     hydra = getattr(error, "hydra", None)
-    return "Interrupted, before anything was trained." if hydra is None else f"Interrupted. To go on: {again(hydra)}"
+    return (
+        "Interrupted, before anything was trained."
+        if hydra is None
+        else f"Interrupted. To go on: {resume_command(hydra)}"
+    )
 
 
-def again(hydra: DictConfig) -> str:
+def resume_command(hydra: DictConfig) -> str:
     """Return the command that was given, in the same directory."""
     sweep = hydra.mode == RunMode.MULTIRUN
     key, directory = ("hydra.sweep.dir", hydra.sweep.dir) if sweep else ("hydra.run.dir", hydra.runtime.output_dir)
     given = [argument for argument in sys.argv[1:] if not argument.startswith(f"{key}=")]
-    return shell(["python", sys.argv[0], *given, f"{key}={quoted(directory)}"])
+    return quote_for_shell(["python", sys.argv[0], *given, f"{key}={quote_for_hydra(directory)}"])
 
 
-def options() -> list[str]:
+def hydra_options() -> list[str]:
     """Return what was given of Hydra's options, but for the one that asks for a sweep."""
     overrides = {each for each in sys.argv[1:] if not each.startswith("-") and ("=" in each or each.startswith("~"))}
     return [each for each in sys.argv[1:] if each not in overrides | {"-m", "--multirun"}]
 
 
-def shell(words: Iterable[str]) -> str:
+def quote_for_shell(words: Iterable[str]) -> str:
     """Return words as a shell takes them: one with Hydra's quotes within double quotes, where that is safe."""
 
     def one(word: str) -> str:
@@ -157,7 +161,7 @@ def shell(words: Iterable[str]) -> str:
     return " ".join(map(one, words))
 
 
-def quoted(text: str) -> str:
+def quote_for_hydra(text: str) -> str:
     """Return a text as Hydra's override grammar takes it: where it must be, in quotes, and never interpolated."""
     if re.fullmatch(r"[A-Za-z0-9_./-]+", text):
         return text
@@ -165,7 +169,7 @@ def quoted(text: str) -> str:
     return "'" + escaped.replace("${", "\\${") + "'"
 
 
-def said(error: BaseException | None) -> str:
+def format_error(error: BaseException | None) -> str:
     """Return what an error says, with its kind and its place where it is not one of this project's own."""
     if error is None or isinstance(error, ReportedError):
         return str(error)
@@ -176,15 +180,15 @@ def said(error: BaseException | None) -> str:
     return f"{type(error).__name__}: {error}{where}"
 
 
-def make(directory: Path, key: str) -> None:
+def make_directory(directory: Path, key: str) -> None:
     """Make a directory, or raise a ``ConfigurationError`` that names the key which chose it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError.listing([f"{key}={directory}: {error.strerror}"]) from error
+        raise ConfigurationError.from_lines([f"{key}={directory}: {error.strerror}"]) from error
 
 
-def composed(overrides: Sequence[str], conf: Path) -> DictConfig:
+def compose_configuration(overrides: Sequence[str], conf: Path) -> DictConfig:
     """Return the configuration that the overrides compose of the files in a directory.
 
     Raises:
@@ -197,7 +201,7 @@ def composed(overrides: Sequence[str], conf: Path) -> DictConfig:
             config = compose("config", list(overrides))
     except Exception as error:
         raise _explained(error, conf, overrides) or error from error
-    schema.check(config)
+    schema.validate(config)
     return config
 
 
@@ -222,11 +226,11 @@ def _explained(error: BaseException | None, conf: Path, arguments: Sequence[str]
                     raise ValueError("several values make a sweep: python train.py -m")
                 for choice in choices:
                     config = compose("config", [*where, *accepted, choice])
-                    found |= dict.fromkeys(schema.problems(config))
+                    found |= dict.fromkeys(schema.find_problems(config))
                 accepted.append(choices[0])
             except Exception as reason:
                 found[_refused(override, reason, roots)] = None
-    return ConfigurationError.listing(found) if found else error
+    return ConfigurationError.from_lines(found) if found else error
 
 
 def _expanded(override: str) -> Iterator[str]:
@@ -241,8 +245,10 @@ def _expanded(override: str) -> Iterator[str]:
 
 def _refused(override: str, reason: Exception, roots: list[Path]) -> str:
     group = override.partition("=")[0]
-    options = {path.stem for root in roots for path in (root / group).glob("*.yaml")}
-    if options := options or set(GlobalHydra.instance().config_loader().get_group_options(group)):
-        return f"{override}: one of {', '.join(sorted(options))}"
+    hydra_options = {path.stem for root in roots for path in (root / group).glob("*.yaml")}
+    if hydra_options := hydra_options or set(GlobalHydra.instance().config_loader().get_group_options(group)):
+        return f"{override}: one of {', '.join(sorted(hydra_options))}"
     message = str(reason).splitlines()[0]
-    return schema.unknown(override) if message.startswith("Could not override") else f"{override}: {message}"
+    return (
+        schema.describe_unknown_key(override) if message.startswith("Could not override") else f"{override}: {message}"
+    )

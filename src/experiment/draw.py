@@ -4,11 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from experiment import pictures
-from experiment.checkpoints import newest
-from experiment.directory import RunDirectory
-from experiment.run import callbacks_of, model_and_data, recorded
-from experiment.schema import ConfigurationError, ReportedError
+from experiment.configuration.errors import ConfigurationError, ReportedError
+from experiment.runs import pictures
+from experiment.runs.checkpoints import load_newest
+from experiment.runs.directory import RunDirectory
+from experiment.runs.run import load_recorded, make_callbacks, make_model_and_data
 
 
 def draw(directory: RunDirectory) -> None:
@@ -17,17 +17,17 @@ def draw(directory: RunDirectory) -> None:
     Raises:
         ConfigurationError: the directory holds no run, or one that cannot be made here.
     """
-    config, _ = recorded(directory)
-    path, checkpoint = newest(directory.checkpoints)
+    config, _ = load_recorded(directory)
+    path, checkpoint = load_newest(directory.checkpoints)
     if path is None:
         raise ConfigurationError(f"{directory.path} holds no checkpoint to draw.")
-    model, data = model_and_data(config)
+    model, data = make_model_and_data(config)
     model.load_state_dict(checkpoint["state_dict"])
-    callbacks = callbacks_of(config)
+    callbacks = make_callbacks(config)
     for callback in callbacks:
         if state := checkpoint["callbacks"].get(callback.state_key):
             callback.load_state_dict(state)
-    pictures.draw(directory.path, callbacks, model.eval(), data, checkpoint["global_step"])
+    pictures.draw_pictures(directory.path, callbacks, model.eval(), data, checkpoint["global_step"])
 
 
 def main() -> None:

@@ -16,15 +16,21 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from experiment.chain_rule import Array, Layer, backpropagate
-from experiment.classifier import PointsClassifier
-from experiment.command import composed, said
-from experiment.directory import RunDirectory
-from experiment.net import SimpleNet
-from experiment.randomness import Randomness
-from experiment.run import callbacks_of, check_here, model_and_data, recorded, trainer_arguments
-from experiment.schema import ConfigurationError
-from experiment.textbook import Textbook, number
+from experiment.command import compose_configuration, format_error
+from experiment.configuration.errors import ConfigurationError
+from experiment.points.chain_rule import Array, Layer, backpropagate
+from experiment.points.classifier import PointsClassifier
+from experiment.points.net import SimpleNet
+from experiment.points.textbook import Textbook, format_number
+from experiment.runs.directory import RunDirectory
+from experiment.runs.randomness import Randomness
+from experiment.runs.run import (
+    check_instantiable,
+    load_recorded,
+    make_callbacks,
+    make_model_and_data,
+    trainer_arguments,
+)
 
 PICKS = {"step": 0, "point": 0, "neuron": None}
 
@@ -82,13 +88,13 @@ def _update(optimizer: Optimizer, clipped: bool) -> str:
     return f"w′ by {' and '.join([type(optimizer).__name__, *more])}"
 
 
-def replayed(config: DictConfig, index: int) -> Step:
+def replay_step(config: DictConfig, index: int) -> Step:
     """Train as the run does, up to a step, and return that step; nothing is left of it elsewhere.
 
     Raises:
         ConfigurationError: the run has no such step, or is none of points of the plane.
     """
-    model, data = model_and_data(config)
+    model, data = make_model_and_data(config)
     if not isinstance(model, PointsClassifier):
         raise ConfigurationError(f"model._target_={config.model._target_}: only a PointsClassifier can be explained.")
     step = Step(index)
@@ -97,14 +103,14 @@ def replayed(config: DictConfig, index: int) -> Step:
             **{"logger": False, "enable_checkpointing": False, "default_root_dir": elsewhere},
             **{"strategy": "auto", "devices": 1, "num_nodes": 1, "enable_progress_bar": False},
         }
-        trainer = Trainer(**arguments, callbacks=[*callbacks_of(config), Randomness(config.seed), step])
+        trainer = Trainer(**arguments, callbacks=[*make_callbacks(config), Randomness(config.seed), step])
         trainer.fit(model, datamodule=data)
     if step.after is None:
         raise ConfigurationError(f"step={index}: the run has the steps 0 to {trainer.global_step - 1}.")
     return step
 
 
-def explained(step: Step, activation: str, point: int, neuron: int | None) -> list[str]:
+def explain_step(step: Step, activation: str, point: int, neuron: int | None) -> list[str]:
     """Return the page that explains a step.
 
     Raises:
@@ -138,7 +144,7 @@ def explained(step: Step, activation: str, point: int, neuron: int | None) -> li
     )
     return [
         f"Step {step.index} of a {net} net on {len(points)} points; followed is point {point}, "
-        f"x = {number(x)}, y = {number(y)}, of class t = {classes[point]:.0f}",
+        f"x = {format_number(x)}, y = {format_number(y)}, of class t = {classes[point]:.0f}",
         "",
         *page.lines(),
         *_checked(step, layers, points, classes, shares),
@@ -198,19 +204,19 @@ def main() -> None:
     try:
         picks, changes = _picked(given)
         config = _configuration(directory, changes)
-        step = replayed(config, picks["step"])
-        print("\n".join(explained(step, config.model.activation, picks["point"], picks["neuron"])))
+        step = replay_step(config, picks["step"])
+        print("\n".join(explain_step(step, config.model.activation, picks["point"], picks["neuron"])))
     except Exception as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        sys.exit(said(error))
+        sys.exit(format_error(error))
 
 
 def _configuration(directory: Path | None, changes: list[str]) -> DictConfig:
     if directory:
-        return recorded(RunDirectory(directory), changes)[0]
-    config = composed(changes, Path("conf"))
-    check_here(config)
+        return load_recorded(RunDirectory(directory), changes)[0]
+    config = compose_configuration(changes, Path("conf"))
+    check_instantiable(config)
     return config
 
 

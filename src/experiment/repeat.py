@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from experiment.checkpoints import load
-from experiment.directory import RunDirectory
-from experiment.logger import scalars
-from experiment.run import recorded, run_in
-from experiment.schema import ConfigurationError, ReportedError
+from experiment.configuration.errors import ConfigurationError, ReportedError
+from experiment.runs.checkpoints import load_checkpoint
+from experiment.runs.directory import RunDirectory
+from experiment.runs.logger import read_scalars
+from experiment.runs.run import load_recorded, run_in
 
-MADE_WITH = ("python", "packages", "platform", "device", "devices", "strategy", "threads")
+COMPARED_PROVENANCE = ("python", "packages", "platform", "device", "devices", "strategy", "threads")
 
 
 def repeat(old: RunDirectory, new: RunDirectory) -> list[str]:
@@ -23,7 +23,7 @@ def repeat(old: RunDirectory, new: RunDirectory) -> list[str]:
     Raises:
         ConfigurationError: ``old`` holds no complete run, or one that cannot be run here.
     """
-    config, hydra = recorded(old)
+    config, hydra = load_recorded(old)
     if "status" not in old.metrics:
         raise ConfigurationError(f"{old.path} holds no complete run.")
     hydra.sweeper.trial = None  # of a search, which is not asked for another result
@@ -33,10 +33,10 @@ def repeat(old: RunDirectory, new: RunDirectory) -> list[str]:
     return [f"{key}: {theirs.get(key)} there, {ours.get(key)} here" for key in ours if ours[key] != theirs.get(key)]
 
 
-def made_with_differences(old: RunDirectory, new: RunDirectory) -> list[str]:
+def provenance_differences(old: RunDirectory, new: RunDirectory) -> list[str]:
     """Return in what two runs were made differently."""
-    then, now = ({key: _flat(run.provenance.get(key)) for key in MADE_WITH} for run in (old, new))
-    return [f"{key}: {then[key]} there, {now[key]} here" for key in MADE_WITH if then[key] != now[key]]
+    then, now = ({key: _flat(run.provenance.get(key)) for key in COMPARED_PROVENANCE} for run in (old, new))
+    return [f"{key}: {then[key]} there, {now[key]} here" for key in COMPARED_PROVENANCE if then[key] != now[key]]
 
 
 def _flat(value: Any) -> Any:
@@ -46,10 +46,10 @@ def _flat(value: Any) -> Any:
 def _result(run: RunDirectory) -> dict[str, Any]:
     """Return all that must be the same; what is long as a short text that differs where it does."""
     result: dict[str, Any] = {key: value for key, value in run.metrics.items() if key != "seconds"}
-    for tag, curve in scalars(run.path).items():
+    for tag, curve in read_scalars(run.path).items():
         result[f"curve of {tag}"] = f"{len(curve)} values, {hash(repr(curve)):x}"
     for name in ("last", "best"):
-        weights = (load(run.checkpoints / f"{name}.ckpt") or {}).get("state_dict", {})
+        weights = (load_checkpoint(run.checkpoints / f"{name}.ckpt") or {}).get("state_dict", {})
         for key, tensor in weights.items():
             whole = torch.as_tensor(tensor)
             result[f"{key} of {name}.ckpt"] = f"{tuple(whole.shape)}, {hash(whole.numpy().tobytes()):x}"
@@ -70,7 +70,7 @@ def main() -> None:
         found = repeat(old, new)
     except ReportedError as error:
         sys.exit(str(error))
-    if made := made_with_differences(old, new):
+    if made := provenance_differences(old, new):
         print("\n  ".join(["The two were made with something else:", *made]))
     if found:
         sys.exit("\n  ".join(["The two runs differ:", *found]))

@@ -2,7 +2,7 @@
 
 from hydra.core.config_store import ConfigStore
 
-from experiment.sweep import Sweep
+from experiment.sweeps.sweep import Sweep
 
 
 class ExperimentSweeper(Sweep):

@@ -1,0 +1,1 @@
+"""What a training step does, made visible for any LightningModule."""

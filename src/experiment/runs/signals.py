@@ -1,0 +1,59 @@
+"""Signals that end a run: Ctrl-C, SIGTERM, and the SIGUSR1 that Slurm can be told to send before it pre-empts."""
+
+import signal
+from types import FrameType
+from typing import Any, Self
+
+SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGUSR1") if (number := getattr(signal, name, None))]
+
+
+class Interrupted(BaseException):
+    """A run was told to end.
+
+    Attributes:
+        status: the exit status to end with: 130 after Ctrl-C, else 143.
+        hydra: Hydra's configuration of the run.
+    """
+
+    hydra: Any = None
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        self.status = 130 if number == signal.SIGINT else 143
+
+
+class RunStopped(Exception):
+    """A run was ended before its time, by what started it: it can go on, and nothing went wrong."""
+
+
+class SignalHandler:
+    """A context in which a signal raises ``Interrupted``: at once, or while ``deferred`` where ``check`` is called."""
+
+    def __init__(self) -> None:
+        self.deferred = False
+        self.received: int | None = None
+
+    def __enter__(self) -> Self:
+        self.before = {number: signal.getsignal(number) for number in SIGNALS}
+        self.install()
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
+
+    def install(self) -> None:
+        """Handle the signals; once more after somebody else, Lightning for one, has done so."""
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        impatient = self.received is not None
+        self.received = number
+        if impatient or not self.deferred:
+            raise Interrupted(number)
+
+    def check(self) -> None:
+        """Raise ``Interrupted`` where a signal has come."""
+        if self.received is not None:
+            raise Interrupted(self.received)

@@ -1,0 +1,1 @@
+"""Many runs: which ones, launched and monitored, and their results compared."""

@@ -1,0 +1,222 @@
+"""The configuration: every file works, every wrong value is told, and both follow from one schema."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+from omegaconf import OmegaConf
+
+from experiment.configuration import schema
+from tests.conftest import ROOT, metrics
+
+FILES = {
+    "callbacks/default.yaml": ["callbacks=default"],
+    "data/line.yaml": ["data=line"],
+    "experiment/mini_batches.yaml": ["experiment=mini_batches", "trainer.max_epochs=2"],
+    "experiment/vanishing_gradient.yaml": ["experiment=vanishing_gradient", "trainer.max_epochs=2"],
+    "hydra/job_logging/experiment.yaml": ["hydra/job_logging=experiment"],
+    "model/simple_net.yaml": ["model=simple_net"],
+    "optimizer/adam.yaml": ["optimizer=adam", "optimizer.betas=[0.8,0.9]"],
+    "optimizer/adamw.yaml": ["optimizer=adamw", "optimizer.lr=0.01"],
+    "optimizer/rmsprop.yaml": ["optimizer=rmsprop", "optimizer.momentum=0.5"],
+    "optimizer/sgd.yaml": ["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0.9"],
+    "trainer/default.yaml": ["trainer=default"],
+}
+
+
+def test_every_file_has_a_test():
+    there = {str(path.relative_to(ROOT / "conf")) for path in (ROOT / "conf").rglob("*.yaml")}
+    assert there == {*FILES, "config.yaml", "search/optuna.yaml"}  # of a sweep: tests/test_search.py
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_every_file_composes_and_trains(run, file):
+    overrides = FILES[file]
+    short = [] if any("max_epochs" in each for each in overrides) else ["trainer.max_epochs=3"]
+    assert metrics(run(*short, *overrides))["status"] == "finished"
+
+
+WRONG = {
+    "optimizer.lr=fast": "a number ≥ 0",
+    "optimizer.lr=-1": "a number ≥ 0",
+    "optimizer.lr=nan": "a number ≥ 0",
+    "optimizer.lr=inf": "a number ≥ 0",
+    "optimizer.lr=1e300": "a number ≥ 0",
+    "optimizer.lr=true": "a number ≥ 0",
+    "optimizer.lr='0.1'": "a number ≥ 0",
+    "optimizer.lr=null": "a number ≥ 0",
+    "optimizer.momentum=-1": "Invalid momentum value: -1",
+    "optimizer.nesterov=1": "true or false",
+    "trainer.enable_checkpointing=false": "there is no such key",
+    "seed=1,2": "several values make a sweep",
+    "optimizer.learning_rate=1": "nearest is optimizer.",
+    "data.num_points=0": "a whole number ≥ 1, ≤ 1,000,000,000",
+    "data.num_points=1.5": "a whole number ≥ 1",
+    "data.num_points=99999999999999999999": "a whole number ≥ 1",
+    "data.batch_size=0": "a whole number ≥ 1, ≤ 1,000,000,000 or null",
+    "data.batch_size=many": "or null",
+    "data.num_val=0": "a whole number ≥ 1",
+    "data.num_test=-3": "a whole number ≥ 1",
+    "data.line=[0,0,1]": "a list of 3, each a number (with a = b = 0 there is no line)",
+    "data.line=[1,1]": "a list of 3, each a number",
+    "data.line=[1,nan,0]": "a list of 3, each a number",
+    "data.line=1": "a list of 3, each a number",
+    "data.noise=2": "a number ≥ 0, ≤ 1",
+    "data.noise=-0.1": "a number ≥ 0, ≤ 1",
+    "data.nois=0": "the nearest is data.noise",
+    "data=circle": "one of line",
+    "data=null": "one of line",
+    "model.hidden=[0]": "a list, each a whole number ≥ 1",
+    "model.hidden=4": "a list, each a whole number ≥ 1",
+    "model.hidden=[4,x]": "a list, each a whole number ≥ 1",
+    "model.activation=relux": "one of relu, tanh, sigmoid, linear",
+    "model.loss=mse": "one of bce, bce_with_logits",
+    "model._target_=os.system": "must be a class, a kind of LightningModule",
+    "model._target_=nowhere.Net": "cannot be imported",
+    "model._target_=3": "a word such as package.module.Class",
+    "seed=-1": "a whole number ≥ 0, < 4,294,967,296",
+    "seed=4294967296": "a whole number ≥ 0",
+    "seed=x": "a whole number ≥ 0",
+    "sed=1": "the nearest is seed",
+    "lr=1": "the nearest is optimizer.lr",
+    "optimizr.lr=1": "the nearest is optimizer.lr",
+    "optimizer=sgdd": "one of adam, adamw, rmsprop, sgd",
+    "experiment=nothing": "one of mini_batches",
+    "trainer=nothing": "one of default",
+    "trainer.max_epochs=-5": "a whole number ≥ 1",
+    "trainer.max_epochs=0": "a whole number ≥ 1",
+    "trainer.max_epoch=5": "the nearest is trainer.max_epochs",
+    "trainer.callbacks=[]": "there is no such key",
+    "trainer.log_every_n_steps=0": "a whole number ≥ 1",
+    "trainer.max_steps=many": "a whole number",
+    "trainer.accelerator=gpu": "No supported gpu backend found",
+    "trainer.accelerator=abacus": "invalid accelerator name",
+    "trainer.precision=17": "precision",
+    "callbacks.x=3": "a group of keys",
+    "callbacks.x._target_=os.system": "must be a class, a kind of Callback",
+    "callbacks.x._target_=torch.nn.Linear": "must be a class, a kind of Callback",
+    "data.line=${nothing}": "nothing",
+    "data.line=[1": "no viable alternative",
+    "nonsense": "missing EQUAL",
+    "hydra.run.dir=/proc/nothing/x": "hydra.run.dir=/proc/nothing/x",
+    "hydra.run.dir=/dev/null/x": "hydra.run.dir=/dev/null/x",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_a_wrong_value_is_one_clear_message_and_leaves_nothing(train, capfd, elsewhere, override):
+    if override == "trainer.accelerator=gpu":
+        import torch
+
+        if torch.cuda.is_available() or torch.mps.is_available():
+            pytest.skip("there is one")
+    assert train(override) == 1
+    output = capfd.readouterr()
+    assert WRONG[override] in output.err
+    assert override.split("=")[0].removesuffix(".momentum") in output.err
+    assert "Traceback" not in output.err
+    assert output.out == ""
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("override", [each for each in WRONG if "=" in each and not each.startswith("hydra.")])
+def test_a_wrong_value_at_the_end_of_a_sweep_starts_nothing(train, capfd, elsewhere, override):
+    if override in ("trainer.accelerator=gpu", "data.line=[1", "seed=1,2"):
+        pytest.skip("tested above")
+    assert train("-m", "seed=0,1" if "seed" not in override else "data.num_points=5,6", override) == 1
+    output = capfd.readouterr()
+    assert WRONG[override] in output.err
+    assert "Traceback" not in output.err
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_wrong_value_among_good_ones_starts_nothing(train, capfd, elsewhere):
+    assert train("-m", "optimizer.lr=0.1,0.2,-3", "model.hidden=[4],[0]", "data=line,circle") == 1
+    error = capfd.readouterr().err
+    assert "optimizer.lr=-3: a number ≥ 0" in error
+    assert "model.hidden=[0]" in error
+    assert "data=line,circle: one of line" in error
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_all_wrong_keys_are_told_at_once(train, capfd):
+    assert train("optimizer.lr=-1", "optimizr.lr=1", "seed=x", "data=circle", "model.hiden=[3]", "foo.bar=1") == 1
+    error = capfd.readouterr().err
+    for key in ("optimizer.lr=-1", "optimizr.lr=1", "seed=x", "data=circle", "model.hiden=[3]", "foo.bar=1"):
+        assert f"  {key}: " in error
+    assert len(error.splitlines()) == 7
+
+
+def test_the_traceback_is_there_for_who_asks(train, monkeypatch):
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(BaseException, match=r"^$") as caught:
+        train("seed=-1")
+    assert not isinstance(caught.value, SystemExit)
+
+
+def test_help_names_every_key_with_its_default_type_and_range(train, capfd):
+    train("--help")
+    text = capfd.readouterr().out
+    composed = OmegaConf.to_container(OmegaConf.create(_composed()), resolve=False)
+    for group in ("data", "model", "optimizer", "trainer"):
+        for key in composed[group].keys() - {"_partial_"}:
+            assert f"  {group}.{key} = " in text
+    assert "data.num_points = 100\n      a whole number ≥ 1, ≤ 1,000,000,000; training points" in text
+    assert "gradient_clip_val" in text
+    for command in re.findall(r"^  python (train.py.*(?<!\])$)", text, re.MULTILINE):
+        assert "..." in command or command.split()[0] == "train.py"
+
+
+def _composed() -> str:
+    done = subprocess.run([sys.executable, "train.py", "--cfg", "job"], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout
+
+
+def test_the_editors_schemas_are_those_of_the_code():
+    made = json.loads(json.dumps(schema.json_schemas()))
+    assert made == {name: json.loads((ROOT / f"conf/{name}.schema.json").read_text()) for name in made}
+
+
+@pytest.mark.parametrize("file", [*FILES, "config.yaml", "../examples/digits/experiment/digits.yaml"])
+def test_every_file_names_the_schema_that_it_fits(file):
+    path = ROOT / "conf" / file
+    if file.startswith("hydra/"):
+        return
+    (named,) = re.findall(r"^# yaml-language-server: \$schema=(\S+)$", path.read_text(), re.MULTILINE)
+    content = json.loads((path.parent / named).read_text())
+    jsonschema.Draft202012Validator.check_schema(content)
+    jsonschema.validate(yaml.safe_load(path.read_text()), content)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("optimizer", {"_target_": "torch.optim.SGD", "lr": -1}),
+        ("optimizer", {"_target_": "torch.optim.SGD", "rate": 1}),
+        ("data", {"_target_": "experiment.points.datamodule.PointsDataModule", "noise": 3}),
+        ("trainer", {"max_epoch": 3}),
+        ("config", {"optimizer": {"lr": "fast"}}),
+        ("config", {"sed": 1}),
+    ],
+)
+def test_an_editor_sees_what_is_wrong(name, content):
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(content, json.loads((ROOT / f"conf/{name}.schema.json").read_text()))
+
+
+def test_a_users_class_takes_what_its_signature_says(train, capfd, elsewhere):
+    Path("mine").mkdir()
+    Path("mine/own_part.py").write_text(
+        "from lightning import LightningModule\nclass Net(LightningModule):\n    def __init__(self, width): ...\n"
+    )
+    Path("mine/model").mkdir()
+    Path("mine/model/own.yaml").write_text("_target_: own_part.Net\nwide: 3\n")
+    assert train("--config-dir", "mine", "model=own") == 1
+    error = capfd.readouterr().err
+    assert "model: own_part.Net" in error
+    assert "width" in error
