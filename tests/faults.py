@@ -32,11 +32,11 @@ from hypothesis import strategies as st
 from lightning.pytorch import Trainer  # noqa: F401
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from experiment.command import quote_for_hydra
 from experiment.configuration import schema
 from experiment.configuration.errors import ConfigurationError
-from experiment.runs import run as _run  # noqa: F401
-from experiment.runs.checkpoints import load_checkpoint
+from experiment.configuration.overrides import quote_for_hydra
+from experiment.runs import training as _training  # noqa: F401
+from experiment.runs.checkpoint_files import load_checkpoint
 from tests.conftest import ROOT, checkpoint, metrics
 
 # JSON alone takes 3.0 for a whole number.

@@ -1,18 +1,19 @@
-"""``python -m experiment.draw RUN_DIR…``: the pictures of runs, drawn again from what their directories hold."""
+"""``python -m experiment.draw RUN_DIR…``: redraws the pictures of runs from what their directories hold."""
 
 import argparse
 import sys
 from pathlib import Path
 
+from experiment.command import errors_reported
 from experiment.configuration.errors import ConfigurationError, ReportedError
-from experiment.runs import pictures
-from experiment.runs.checkpoints import load_newest
+from experiment.runs.checkpoint_files import load_newest
 from experiment.runs.directory import RunDirectory
-from experiment.runs.run import load_recorded, make_callbacks, make_model_and_data
+from experiment.runs.objects import load_recorded, make_callbacks, make_model_and_data
+from experiment.runs.pictures import FinishedRun, draw_pictures
 
 
 def draw(directory: RunDirectory) -> None:
-    """Draw what the run has come to: after its last checkpoint.
+    """Draw the pictures of a run as it was at its last checkpoint.
 
     Raises:
         ConfigurationError: the directory holds no run, or one that cannot be made here.
@@ -27,19 +28,20 @@ def draw(directory: RunDirectory) -> None:
     for callback in callbacks:
         if state := checkpoint["callbacks"].get(callback.state_key):
             callback.load_state_dict(state)
-    pictures.draw_pictures(directory.path, callbacks, model.eval(), data, checkpoint["global_step"])
+    draw_pictures(FinishedRun.read(directory.path, model.eval(), data, checkpoint["global_step"]), callbacks)
 
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m experiment.draw", description="Draw the pictures of runs again.")
+    parser = argparse.ArgumentParser(prog="python -m experiment.draw", description="Redraw the pictures of runs.")
     parser.add_argument("run_dir", type=Path, nargs="+", help="the directory of a run")
     failed = []
-    for path in parser.parse_args().run_dir:
-        try:
-            draw(RunDirectory(path))
-        except ReportedError as error:
-            failed.append(str(error))
+    with errors_reported():
+        for path in parser.parse_args().run_dir:
+            try:
+                draw(RunDirectory(path))
+            except ReportedError as error:
+                failed.append(str(error))
     if failed:
         sys.exit("\n".join(failed))
 

@@ -2,8 +2,6 @@
 
 import argparse
 import copy
-import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,21 +14,22 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import Optimizer
 
-from experiment.command import compose_configuration, format_error
+from experiment.command import errors_reported
+from experiment.configuration.compose import compose_configuration
 from experiment.configuration.errors import ConfigurationError
 from experiment.points.chain_rule import Array, Layer, backpropagate
 from experiment.points.classifier import PointsClassifier
 from experiment.points.net import SimpleNet
 from experiment.points.textbook import Textbook, format_number
 from experiment.runs.directory import RunDirectory
-from experiment.runs.randomness import Randomness
-from experiment.runs.run import (
+from experiment.runs.objects import (
     check_instantiable,
     load_recorded,
     make_callbacks,
     make_model_and_data,
     trainer_arguments,
 )
+from experiment.runs.randomness import Randomness
 
 PICKS = {"step": 0, "point": 0, "neuron": None}
 
@@ -201,21 +200,17 @@ def main() -> None:
     )
     given = parser.parse_args().arguments
     directory = Path(given.pop(0)) if given and (Path(given[0]).is_dir() or "=" not in given[0]) else None
-    try:
+    with errors_reported():
         picks, changes = _picked(given)
         config = _configuration(directory, changes)
         step = replay_step(config, picks["step"])
         print("\n".join(explain_step(step, config.model.activation, picks["point"], picks["neuron"])))
-    except Exception as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1":
-            raise
-        sys.exit(format_error(error))
 
 
 def _configuration(directory: Path | None, changes: list[str]) -> DictConfig:
     if directory:
         return load_recorded(RunDirectory(directory), changes)[0]
-    config = compose_configuration(changes, Path("conf"))
+    config = compose_configuration(changes)
     check_instantiable(config)
     return config
 

@@ -8,11 +8,13 @@ from typing import Any
 
 import torch
 
-from experiment.configuration.errors import ConfigurationError, ReportedError
-from experiment.runs.checkpoints import load_checkpoint
+from experiment.command import errors_reported
+from experiment.configuration.errors import ConfigurationError
+from experiment.runs.checkpoint_files import load_checkpoint
 from experiment.runs.directory import RunDirectory
 from experiment.runs.logger import read_scalars
-from experiment.runs.run import load_recorded, run_in
+from experiment.runs.objects import load_recorded
+from experiment.runs.run import run_in
 
 COMPARED_PROVENANCE = ("python", "packages", "platform", "device", "devices", "strategy", "threads")
 
@@ -26,7 +28,7 @@ def repeat(old: RunDirectory, new: RunDirectory) -> list[str]:
     config, hydra = load_recorded(old)
     if "status" not in old.metrics:
         raise ConfigurationError(f"{old.path} holds no complete run.")
-    hydra.sweeper.trial = None  # of a search, which is not asked for another result
+    hydra.sweeper.callbacks = None  # of a search, to which this repetition does not report
     new.path.mkdir(parents=True, exist_ok=True)
     run_in(new, config, hydra)
     theirs, ours = _result(old), _result(new)
@@ -66,10 +68,8 @@ def main() -> None:
     said.addFilter(logging.Filter("experiment"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[said])
     old, new = RunDirectory(arguments.run_dir), RunDirectory(arguments.new_dir)
-    try:
+    with errors_reported():
         found = repeat(old, new)
-    except ReportedError as error:
-        sys.exit(str(error))
     if made := provenance_differences(old, new):
         print("\n  ".join(["The two were made with something else:", *made]))
     if found:

@@ -12,5 +12,5 @@ class ExperimentSweeper(Sweep):
 ConfigStore.instance().store(
     group="hydra/sweeper",
     name="experiment",
-    node={"_target_": f"{__name__}.ExperimentSweeper", "params": None, "trial": None},
+    node={"_target_": f"{__name__}.ExperimentSweeper", "params": None, "callbacks": None},
 )

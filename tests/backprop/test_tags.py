@@ -305,7 +305,7 @@ PAGE = (faults.ROOT / "docs/backpropagation.md").read_text()
 
 
 def test_the_lines_of_code_that_the_page_shows_are_the_projects():
-    source = "".join(path.read_text() for path in (faults.ROOT / "src/experiment").glob("*.py"))
+    source = "".join(path.read_text() for path in (faults.ROOT / "src").rglob("*.py"))
     lines = re.findall(r"```python\n(.*?)\n```", PAGE, re.DOTALL)
     assert len(lines) == 4
     assert all(line in source for line in lines)

@@ -10,8 +10,10 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from experiment.backprop.pictures import draw_backpropagation
 from experiment.runs.callback import LeanCallback, step_index
 from experiment.runs.logger import tensorboard_loggers
+from experiment.runs.pictures import FinishedRun, render
 
 BINS = 30  # of a histogram
 
@@ -110,6 +112,11 @@ class Backprop(LeanCallback):
             for logger in tensorboard_loggers(trainer):
                 tags = [f"^{re.escape(tag)}$" for tag in errors]
                 logger.experiment.add_custom_scalars({"backpropagation": {"error of each layer": ["Multiline", tags]}})
+
+    def draw(self, run: FinishedRun) -> None:
+        """Draw ``backpropagation.png``."""
+        if any(tag.startswith("error/") for tag in run.curves):
+            render(draw_backpropagation(run.curves), run.directory / "backpropagation.png")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the module as it was."""

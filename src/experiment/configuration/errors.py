@@ -1,17 +1,31 @@
 """The errors whose message is all that a user sees of them."""
 
+import traceback
 from collections.abc import Iterable
 from typing import Self
 
+from hydra.errors import InstantiationException
+
 
 class ReportedError(Exception):
-    """An error whose message says all that its reader needs."""
+    """An error whose message is complete: it is printed without a traceback."""
 
     @classmethod
     def from_lines(cls, lines: Iterable[str], headline: str = "The configuration cannot be run:") -> Self:
-        """Return the error that says each of the lines."""
+        """Return an error with one indented line for each problem."""
         return cls("\n  ".join([headline, *lines]))
 
 
 class ConfigurationError(ReportedError):
-    """A configuration that cannot be run; the message names each key that is wrong, its value and what is allowed."""
+    """A configuration that cannot be run; the message names each wrong key, its value and what is allowed."""
+
+
+def format_error(error: BaseException | None) -> str:
+    """Return the message of an error, with its type and its place in the code unless it is a ``ReportedError``."""
+    if error is None or isinstance(error, ReportedError):
+        return str(error)
+    if isinstance(error, InstantiationException) and error.__cause__:
+        error = error.__cause__
+    place = traceback.extract_tb(error.__traceback__)[-1:]
+    where = f" (at {place[0].filename}:{place[0].lineno}; HYDRA_FULL_ERROR=1 shows the traceback)" if place else ""
+    return f"{type(error).__name__}: {error}{where}"

@@ -42,7 +42,7 @@ class CustomClass(BaseModel):
 
 
 def _choice(*known: type[StrictModel]) -> Any:
-    """Return the type that is the one of ``known`` which a value is meant for, or ``CustomClass`` where it is for none."""
+    """Return the union of ``known`` and ``CustomClass``, told apart by ``_meant``."""
 
     def tag(value: Any) -> str:
         model = _meant(known, value)

@@ -48,6 +48,15 @@ def instantiate(config: DictConfig, key: str) -> Any:
     return hydra.utils.instantiate(OmegaConf.select(config, key), _convert_="all")
 
 
+def instantiate_callbacks(nodes: DictConfig | None) -> list[Callback]:
+    """Return the callbacks of a group that is no part of the configuration.
+
+    Raises:
+        ConfigurationError: as ``check_targets``.
+    """
+    return list(instantiate(OmegaConf.create({"callbacks": nodes or {}}), "callbacks").values())
+
+
 def check_targets(config: DictConfig) -> None:
     """See that each ``_target_`` of a configuration is of its place's kind and takes the arguments beside it.
 

@@ -3,12 +3,11 @@
 import copy
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -21,7 +20,7 @@ from experiment.points.classifier import PointsClassifier
 from experiment.points.datamodule import Batches, PointsDataModule
 from experiment.runs.callback import LeanCallback
 from experiment.runs.logger import RunLogger, tensorboard_loggers
-from experiment.runs.pictures import render, save
+from experiment.runs.pictures import FinishedRun, render, save
 
 # Blue and orange of Okabe and Ito's palette: told apart with any kind of colour vision.
 CLASSES = ("#0072B2", "#E69F00")
@@ -90,12 +89,13 @@ class DecisionBoundary(LeanCallback):
         for logger in self.loggers:
             logger.log_image(TAG, image, step)
 
-    def draw(self, directory: Path, model: LightningModule, data: LightningDataModule, step: int) -> None:
-        """Draw ``decision_boundary.png``, of a model after its last step, and ``training.png``, of the way there."""
+    def draw(self, run: FinishedRun) -> None:
+        """Draw ``decision_boundary.png``, of the model after its last step, and ``training.png``, of the way there."""
+        model, data, step = run.model, run.data, run.step
         if not (isinstance(model, PointsClassifier) and isinstance(data, PointsDataModule)):
             return
         points = data.train_dataloader()
-        render(decision_boundary(model, points, data.parameters, step), directory / "decision_boundary.png")
+        render(decision_boundary(model, points, data.parameters, step), run.directory / "decision_boundary.png")
         states = {**self.states, step: parameters_to_vector(model.parameters()).detach().cpu()}
         way = dict.fromkeys(min(states, key=lambda each: abs(each - step * share)) for share in (0, 0.1, 1 / 3, 1))
         images, waiting = {}, self.waiting if self.loggers else []
@@ -105,7 +105,7 @@ class DecisionBoundary(LeanCallback):
         for each in (*waiting, step):
             self._log(each, images[each])
         legend = figure.axes[0].get_legend_handles_labels()[0]
-        save(_strip([images[each] for each in way], legend), directory / "training.png")
+        save(_strip([images[each] for each in way], legend), run.directory / "training.png")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a run that goes on must know."""

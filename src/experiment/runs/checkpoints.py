@@ -2,73 +2,24 @@
 
 import logging
 import math
-import os
-import pickle
 import shutil
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 
-from experiment.configuration.errors import ConfigurationError
 from experiment.runs.callback import LeanCallback
+from experiment.runs.checkpoint_files import link, move_into_place
 from experiment.runs.horizon import HorizonTrainer
 from experiment.runs.signals import SignalHandler
 
 log = logging.getLogger(__name__)
 
 SHARE = 0.04  # of the time of a run that saving may take, at most
-
-
-class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all: beside, then renamed into its place."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Replace the file at ``path``."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".partial")
-        for key in ("hyper_parameters", "datamodule_hyper_parameters"):
-            # What a module was given may be objects, with which the checkpoint would load no more as plain data.
-            if not _is_plain(checkpoint.get(key, {})):
-                del checkpoint[key]
-        torch.save(checkpoint, beside)
-        beside.replace(path)
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, str | int | float | bool | torch.Tensor)
-
-
-def _put(file: Path, place: Path) -> None:
-    """Bring a file to disk, then put it into its place."""
-    with file.open("rb") as written:
-        os.fsync(written.fileno())
-    file.replace(place)
-    directory = os.open(place.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-
-
-def _link(file: Path, name: Path) -> None:
-    """Give a file another name too."""
-    beside = name.with_suffix(".partial")
-    beside.unlink(missing_ok=True)
-    beside.hardlink_to(file)
-    beside.replace(name)
 
 
 class Checkpoints(LeanCallback, Checkpoint):
@@ -171,9 +122,9 @@ class Checkpoints(LeanCallback, Checkpoint):
         """
         if self.last.exists() and (self.is_best or not self.best.exists()):
             if self.best.exists() and not scheduled:
-                _link(self.best, self.runner_up)
+                link(self.best, self.runner_up)
             shutil.copyfile(self.last, self.better)
-            _put(self.better, self.best)
+            move_into_place(self.better, self.best)
 
     @property
     def _due(self) -> bool:
@@ -181,14 +132,14 @@ class Checkpoints(LeanCallback, Checkpoint):
 
     def _keep(self, trainer: Trainer) -> None:
         self.is_best = False
-        trainer.save_checkpoint(self.better)
+        trainer.save_checkpoint(self.better, weights_only=False)
 
     def _write(self, trainer: Trainer) -> None:
         began = time.monotonic()
         self.written = True
         self.leaving = self.interrupts.received is not None  # one that comes from here on waits for the next state
         self.seconds_trained = began - self.began
-        trainer.save_checkpoint(self.next)
+        trainer.save_checkpoint(self.next, weights_only=False)
         self.epoch, self.step = trainer.current_epoch, trainer.global_step
         now = time.monotonic()
         self.due_at = now + max(self.seconds, (now - began) / SHARE)
@@ -197,10 +148,10 @@ class Checkpoints(LeanCallback, Checkpoint):
         self.written = False
         self.sync()
         if self.better.exists():  # first: what last.ckpt knows to be surpassed must be there
-            _put(self.better, self.best)
+            move_into_place(self.better, self.best)
         if self.last.exists():
-            _link(self.last, self.previous)
-        _put(self.next, self.last)
+            link(self.last, self.previous)
+        move_into_place(self.next, self.last)
         if self.leaving:
             self.interrupts.check()
 
@@ -222,43 +173,3 @@ def _resumable(trainer: Trainer) -> bool:
     """Whether the loaders of the training data can be taken up within an epoch."""
     loaders = CombinedLoader(trainer.train_dataloader).flattened
     return all(hasattr(each, "state_dict") and hasattr(each, "load_state_dict") for each in loaders)
-
-
-def load_newest(directory: Path) -> tuple[Path | None, dict[str, Any]]:
-    """Return the newest checkpoint that is whole, and what it holds; ``None`` where there has never been one.
-
-    Raises:
-        ConfigurationError: there are checkpoints and none is whole, or one holds more than plain data and tensors.
-    """
-    found = [path for name in ("last", "previous", "best") if (path := directory / f"{name}.ckpt").exists()]
-    for path in found:
-        if (content := load_checkpoint(path)) is not None and _can_be_taken_up(content):
-            if path != found[0]:
-                log.info(f"{found[0]} is damaged: going on from {path.name}, step {content['global_step']}.")
-            return path, content
-    if found:
-        raise ConfigurationError(f"{found[0]} is damaged, and there is no other checkpoint to go on from.")
-    return None, {}
-
-
-def _can_be_taken_up(checkpoint: dict[str, Any]) -> bool:
-    """Whether no batch was begun and not processed, as one is in a state saved after a validation amid batches."""
-    batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-    return bool(batches["ready"] == batches["processed"])
-
-
-def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Return what a checkpoint holds, ``None`` if it is damaged.
-
-    Raises:
-        ConfigurationError: it holds more than plain data and tensors: code, which is not run.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
-                return None
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
-    except pickle.UnpicklingError as error:
-        raise ConfigurationError(f"{path} holds more than plain data and tensors, and is not loaded: {error}") from None
-    except Exception:  # a damaged file can raise anything
-        return None

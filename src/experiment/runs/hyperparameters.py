@@ -18,7 +18,8 @@ from tensorboard.plugins.hparams.api_pb2 import (
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
 from experiment.configuration import schema
-from experiment.runs.directory import SCORES, flatten
+from experiment.configuration.identity import flatten
+from experiment.runs.report import SCORES
 
 FINAL = SCORES[1:]  # the columns of scores: what counts at the end
 WATCHING = ("callbacks.", "checkpoint.", "backprop.")  # how a run is watched, not what it computes

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from experiment.configuration.errors import ConfigurationError
-from experiment.runs.directory import SCORES, RunDirectory, format_scores
+from experiment.runs.directory import RunDirectory
+from experiment.runs.report import SCORES, format_scores
 
 SEED = "seed"  # what differs in nothing else is the same answer, once more
 SHOWN = 20  # rows of the table for the eye, at most
@@ -51,7 +52,7 @@ def read_row(overrides: dict[str, str], directory: Path, error: str | None = Non
     except ConfigurationError as damage:
         metrics = {"status": "failed", "error": str(damage)}
     if not metrics:
-        metrics = {"status": "interrupted" if run.started else "pending"}
+        metrics = {"status": "interrupted" if run.is_started else "pending"}
         metrics |= {"status": "failed", "error": error} if error else {}
     return Row(overrides, directory, metrics)
 

@@ -18,13 +18,14 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from experiment.command import check_jobs, hydra_options, quote_for_hydra, quote_for_shell
 from experiment.configuration.errors import ConfigurationError
-from experiment.runs.directory import flatten
+from experiment.configuration.identity import flatten
+from experiment.configuration.overrides import hydra_options, parse_override, quote_for_hydra, quote_for_shell
+from experiment.runs.checks import check_jobs
 from experiment.sweeps import results
 from experiment.sweeps.monitor import SweepMonitor
 from experiment.sweeps.results import Row
-from experiment.sweeps.sweep import Sweep, parse_override
+from experiment.sweeps.sweep import Sweep
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -58,8 +59,9 @@ def search(sweep: Sweep, settings: DictConfig, fixed: Sequence[str], swept: Mapp
         for trial in study.trials():
             job = sweep.job([*fixed, *(f"{key}={value}" for key, value in trial_values(trial).items())], set(space))
             watch.add(job.values, job.directory)
-            to = f"{{path:{quote_for_hydra(str(study.path))},study:{quote_for_hydra(name)},number:{trial.number}}}"
-            reports = [f"hydra.sweeper.trial={to}"] if settings.pruning else []
+            arguments = f"path:{quote_for_hydra(str(study.path))},study:{quote_for_hydra(name)},number:{trial.number}"
+            pruning = f"{{pruning:{{_target_:experiment.sweeps.pruning.Pruning,{arguments}}}}}"
+            reports = [f"hydra.sweeper.callbacks={pruning}"] if settings.pruning else []
             (complete,) = check_jobs([(job.config, job.directory)], sweep.master.hydra)
             if not complete:
                 returned += sweep.launch_jobs([job], watch.errors, *reports)

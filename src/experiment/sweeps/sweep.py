@@ -1,10 +1,8 @@
 """Many runs: each checked before the first starts, each in a directory that its overrides name, and one answer."""
 
 import copy
-import functools
 import hashlib
 import itertools
-import math
 import re
 import shlex
 from collections.abc import Sequence
@@ -14,9 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType, QuotedString
+from hydra.core.override_parser.types import Override, OverrideType
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
@@ -24,10 +21,13 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiment.command import check_jobs, format_error, make_directory, quote_for_hydra, resume_command, without_hydra
 from experiment.configuration import schema
-from experiment.configuration.errors import ConfigurationError, ReportedError
-from experiment.runs.directory import FREE, HORIZON, RunDirectory, is_dry_run
+from experiment.configuration.compose import without_hydra
+from experiment.configuration.errors import ConfigurationError, ReportedError, format_error
+from experiment.configuration.identity import FREE, HORIZON, is_dry_run
+from experiment.configuration.overrides import override_values, parse_override, quote_for_hydra, resume_command
+from experiment.runs.checks import check_jobs
+from experiment.runs.directory import RunDirectory, make_directory
 from experiment.runs.signals import RunStopped
 from experiment.sweeps import results
 from experiment.sweeps.monitor import SweepMonitor
@@ -64,10 +64,10 @@ class Sweep(Sweeper):
 
     Args:
         params: sweeps that a configuration file asks for, ``hydra.sweeper.params``; the command line goes before.
-        trial: of a search, to which a run reports; a sweep has none itself.
+        callbacks: that a run gets from its sweep; the sweep itself has none.
     """
 
-    def __init__(self, params: dict[str, str] | None = None, trial: dict[str, Any] | None = None) -> None:
+    def __init__(self, params: dict[str, str] | None = None, callbacks: dict[str, Any] | None = None) -> None:
         self.params = params or {}
         self.composed: dict[tuple[str, ...], DictConfig] = {}
         self.plain: dict[str, bool] = {}
@@ -98,6 +98,7 @@ class Sweep(Sweeper):
             schema.validate(config)
             if find_spec("optuna") is None:
                 raise ConfigurationError("search=optuna needs Optuna: pip install -c constraints.txt -e '.[optuna]'")
+
             from experiment.sweeps.search import search
 
             return search(self, config.search, fixed, swept)
@@ -211,29 +212,3 @@ def directory_name(job: Sequence[str], varied: set[str]) -> str:
         return name
     digest = "-" + hashlib.sha256(name.encode()).hexdigest()[:16]
     return name.encode()[: LONGEST - len(digest)].decode(errors="ignore") + digest
-
-
-def override_values(overrides: Sequence[str]) -> dict[str, str]:
-    """Return the overrides by key, each value as YAML writes it; none of Hydra's own, nothing for a key taken out."""
-    found = (parse_override(each) for each in overrides)
-    return {
-        each.get_key_element().lstrip("+"): "" if each.is_delete() else _yaml(each.value())
-        for each in found
-        if not each.is_hydra_override()
-    }
-
-
-@functools.cache
-def parse_override(override: str) -> Override:
-    """Return an override in its parts."""
-    return OverridesParser.create().parse_override(override)
-
-
-def _yaml(value: Any) -> str:
-    """Return a value as YAML writes it, without spaces."""
-    if isinstance(value, list):
-        return f"[{','.join(map(_yaml, value))}]"
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{_yaml(key)}:{_yaml(each)}' for key, each in value.items())}}}"
-    text = value.text if isinstance(value, QuotedString) else value
-    return str(yaml.safe_dump(text, allow_unicode=True, width=math.inf)).removesuffix("\n").removesuffix("\n...")

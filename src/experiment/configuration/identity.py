@@ -1,0 +1,53 @@
+"""When two configurations are the same run, and what else follows from a configuration's keys alone."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+# Keys in which two configurations of the same run may differ.
+FREE = {
+    f"trainer.{key}"
+    for key in (
+        *("accelerator", "devices", "num_nodes", "strategy"),
+        *("enable_progress_bar", "enable_model_summary", "profiler"),
+    )
+}
+HORIZON = "trainer.max_epochs"  # how far the run goes
+# A reference to another key is left to that key. One to the horizon is a value of its own: with a schedule that ends at
+# the horizon, a longer run is another run.
+REFERENCE = re.compile(r"\$\{(?!trainer\.max_epochs\})[\w.]+\}")
+NOTHING = "nothing"
+
+
+def differences(old: DictConfig, new: DictConfig) -> list[str]:
+    """Return a line for each key in which two configurations are different runs, the horizon excepted."""
+    before, now = flatten(old), flatten(new)
+    return [
+        f"{key}: {before.get(key, NOTHING)} there, {now.get(key, NOTHING)} here"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key, NOTHING) != now.get(key, NOTHING) and key != HORIZON and not _is_free(key)
+    ]
+
+
+def _is_free(key: str) -> bool:
+    return any(f"{key}.".startswith(f"{free}.") for free in FREE)
+
+
+def flatten(config: DictConfig) -> dict[str, Any]:
+    """Return the resolved value of each leaf by its dotted key, without the leaves that only refer to another key."""
+
+    def walk(node: Any, value: Any, key: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(node, dict):
+            for name, child in node.items():
+                yield from walk(child, value[name], f"{key}.{name}" if key else str(name))
+        elif not (isinstance(node, str) and REFERENCE.fullmatch(node)):
+            yield key, value
+
+    return dict(walk(OmegaConf.to_container(config), OmegaConf.to_container(config, resolve=True), ""))
+
+
+def is_dry_run(config: DictConfig) -> bool:
+    """Whether a configuration asks for Lightning's ``fast_dev_run``, which leaves nothing behind."""
+    return bool(config.trainer.get("fast_dev_run"))

@@ -1,0 +1,86 @@
+"""Overrides in Hydra's grammar, in YAML and in a shell."""
+
+import functools
+import math
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, QuotedString
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+
+@functools.cache
+def parse_override(override: str) -> Override:
+    """Parse one override.
+
+    Raises:
+        OverrideParseException: it is not in Hydra's grammar.
+    """
+    return OverridesParser.create().parse_override(override)
+
+
+def expand_sweep(override: str) -> Iterator[str]:
+    """Yield one override for each value that a sweep override lists; any other override as it is."""
+    parsed = parse_override(override)
+    if not parsed.is_sweep_override():
+        yield override
+        return
+    for value in parsed.sweep_string_iterator():
+        yield f"{parsed.get_key_element()}={value}"
+
+
+def override_values(overrides: Sequence[str]) -> dict[str, str]:
+    """Return the value of each overridden key as YAML writes it: empty for a deleted key, without Hydra's own keys."""
+    parsed = (parse_override(each) for each in overrides)
+    return {
+        each.get_key_element().lstrip("+"): "" if each.is_delete() else _format_yaml(each.value())
+        for each in parsed
+        if not each.is_hydra_override()
+    }
+
+
+def _format_yaml(value: Any) -> str:
+    """Return a value as YAML in flow style, without spaces."""
+    if isinstance(value, list):
+        return f"[{','.join(map(_format_yaml, value))}]"
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{_format_yaml(key)}:{_format_yaml(each)}' for key, each in value.items())}}}"
+    text = value.text if isinstance(value, QuotedString) else value
+    return str(yaml.safe_dump(text, allow_unicode=True, width=math.inf)).removesuffix("\n").removesuffix("\n...")
+
+
+def quote_for_hydra(text: str) -> str:
+    """Return a text as a value in Hydra's override grammar: quoted where necessary, never interpolated."""
+    if re.fullmatch(r"[A-Za-z0-9_./-]+", text):
+        return text
+    escaped = re.sub(r"(\\*)('|$)", lambda match: match[1] * 2 + ("\\'" if match[2] else ""), text)
+    return "'" + escaped.replace("${", "\\${") + "'"
+
+
+def quote_for_shell(words: Iterable[str]) -> str:
+    """Return words as one shell command: a word with Hydra's quotes stands in double quotes where that is safe."""
+
+    def quote(word: str) -> str:
+        return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
+
+    return " ".join(map(quote, words))
+
+
+def resume_command(hydra: DictConfig) -> str:
+    """Return this process's command line, with the directory of its run or sweep named."""
+    is_sweep = hydra.mode == RunMode.MULTIRUN
+    key, directory = ("hydra.sweep.dir", hydra.sweep.dir) if is_sweep else ("hydra.run.dir", hydra.runtime.output_dir)
+    given = [argument for argument in sys.argv[1:] if not argument.startswith(f"{key}=")]
+    return quote_for_shell(["python", sys.argv[0], *given, f"{key}={quote_for_hydra(directory)}"])
+
+
+def hydra_options() -> list[str]:
+    """Return the options of Hydra's on this process's command line, without ``--multirun``."""
+    overrides = {each for each in sys.argv[1:] if not each.startswith("-") and ("=" in each or each.startswith("~"))}
+    return [each for each in sys.argv[1:] if each not in overrides | {"-m", "--multirun"}]

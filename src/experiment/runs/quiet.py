@@ -1,0 +1,21 @@
+"""What Lightning says goes into the run's log, not to the terminal; what no user can act on is dropped."""
+
+import logging
+import warnings
+
+
+def _is_not_advertisement(record: logging.LogRecord) -> bool:
+    return "Tip:" not in str(record.msg)
+
+
+for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
+    logging.getLogger(name).handlers.clear()
+    logging.getLogger(name).propagate = True
+logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(_is_not_advertisement)
+# Lightning's own use of torch, its advice on small loaders, and its assumption that each epoch counts steps anew.
+for message in (
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"The '\w+' does not have many workers",
+    r"The number of training batches \(\d+\) is smaller than the logging interval",
+):
+    warnings.filterwarnings("ignore", message=message)

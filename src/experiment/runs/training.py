@@ -1,0 +1,116 @@
+"""The engine that trains one run with Lightning: fit, validate, test, draw."""
+
+from contextlib import closing, nullcontext
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from omegaconf import DictConfig
+
+from experiment.configuration import targets
+from experiment.runs.callback import NoProfiler
+from experiment.runs.checkpoint_files import AtomicCheckpointIO
+from experiment.runs.checkpoints import Checkpoints
+from experiment.runs.directory import RunDirectory
+from experiment.runs.horizon import HorizonTrainer
+from experiment.runs.hyperparameters import hyperparameters
+from experiment.runs.logger import RunLogger
+from experiment.runs.loss import LossMonitor
+from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
+from experiment.runs.pictures import FinishedRun, draw_pictures
+from experiment.runs.progress import TimedProgressBar
+from experiment.runs.provenance import describe_start
+from experiment.runs.randomness import Randomness
+from experiment.runs.report import SCORES
+from experiment.runs.resume import ResumePoint
+from experiment.runs.signals import SignalHandler
+
+
+class LightningTraining:
+    """Trains one run with Lightning.
+
+    Args:
+        directory: of the run, locked.
+        config: of the run.
+        hydra: Hydra's own configuration; ``hydra.sweeper.callbacks`` are those that a sweep adds to its runs.
+        resume: where to start.
+        show_progress: whether a progress bar may be shown.
+    """
+
+    def __init__(
+        self, directory: RunDirectory, config: DictConfig, hydra: DictConfig, resume: ResumePoint, show_progress: bool
+    ) -> None:
+        self.directory, self.config, self.resume = directory, config, resume
+        arguments = trainer_arguments(config, show_progress)
+        self.logger: RunLogger | None = None
+        if arguments.pop("logger", True):
+            self.logger = RunLogger(directory.path, resume.step, hyperparameters(config, hydra.overrides.task))
+        self.signals = SignalHandler()
+        every = config.checkpoint.every_n_seconds
+        self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, self._sync_logs)
+        self.loss = LossMonitor()
+        self.views = [*make_callbacks(config), *targets.instantiate_callbacks(hydra.sweeper.get("callbacks"))]
+        bar = [TimedProgressBar()] if arguments["enable_progress_bar"] else []
+        self.arguments = arguments | {
+            "callbacks": [*self.views, Randomness(config.seed), self.loss, *bar, self.checkpoints],
+            "logger": self.logger or False,
+            "plugins": [AtomicCheckpointIO(), *(arguments.get("plugins") or [])],
+            "profiler": arguments.get("profiler") or NoProfiler(),
+            "default_root_dir": directory.path,
+        }
+
+    def _sync_logs(self) -> None:
+        if self.logger:
+            self.logger.sync()
+
+    def run(self, metrics: dict[str, Any]) -> None:
+        """Train, validate, test and draw; ``metrics`` is filled with how far it came, whether or not that succeeds."""
+        metrics["engine"] = "lightning"
+        with self.signals, closing(self.logger) if self.logger else nullcontext():
+            try:
+                metrics |= self._fit_and_score()
+                if self.logger:
+                    self.logger.complete()
+            except BaseException:
+                metrics["train/loss"] = self.logger.logged.get("train/loss") if self.logger else None
+                raise
+            finally:
+                done = self.checkpoints
+                metrics |= {"epoch": done.epoch, "step": done.step, "seconds": done.seconds_trained}
+
+    def _fit_and_score(self) -> dict[str, Any]:
+        trainer = HorizonTrainer(**self.arguments)
+        model, data = make_model_and_data(self.config)
+        hardware = {
+            "device": str(trainer.strategy.root_device),
+            "devices": trainer.num_devices,
+            "strategy": type(trainer.strategy).__name__,
+        }
+        provenance = describe_start(self.directory.provenance, self.resume.step, **hardware)
+        self.directory.write_json("provenance.json", provenance)
+        trainer.fit(model, datamodule=data, ckpt_path=self.resume.checkpoint, weights_only=True)
+        self.signals.check()
+        scores = self._score(trainer, model, data)
+        if self.logger:
+            scores |= self.logger.logged  # the last one logged, where that is not at each step
+        self._sync_logs()
+        draw_pictures(FinishedRun.read(self.directory.path, model, data, self.checkpoints.step), self.views)
+        metrics = {name: float(scores[name]) for name in SCORES if name in scores}
+        return metrics | {"status": "diverged" if self.loss.diverged else "finished"}
+
+    def _score(self, trainer: Trainer, model: LightningModule, data: LightningDataModule) -> dict[str, Any]:
+        """Return the scores of the last weights: validated, unless the end of training did so, and tested."""
+        scores: dict[str, Any] = dict(trainer.callback_metrics)
+        validated = self.checkpoints.validated == trainer.global_step
+        if trainer.enable_validation and not validated:
+            trainer.validate(model, datamodule=data, verbose=False)
+            scores |= trainer.callback_metrics
+        self.checkpoints.finish(scheduled=validated)
+        if is_overridden("test_step", model) and _has_test_data(model, data):
+            trainer.test(model, datamodule=data, verbose=False)
+            scores |= trainer.callback_metrics
+        return scores
+
+
+def _has_test_data(model: LightningModule, data: LightningDataModule) -> bool:
+    return any(is_overridden("test_dataloader", each) for each in (model, data))
