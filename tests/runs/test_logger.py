@@ -7,7 +7,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
 
 from experiment.points.classifier import PointsClassifier
-from experiment.runs.logger import _read, read_scalars
+from experiment.runs.events import read_file
+from experiment.runs.logger import read_scalars
 
 
 def test_curves_are_those_that_tensorboard_reads(run):
@@ -29,7 +30,7 @@ def test_a_damaged_log_is_read_as_far_as_tensorboard_reads_it(run, damage):
         path.write_bytes(
             whole[:place] if damage == "cut" else whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :]
         )
-        events = list(_read(path))
+        events = list(read_file(path))
         assert events == list(LegacyEventFileLoader(str(path)).Load())
         lengths.add(len(events))
     assert len(lengths) > 10
@@ -42,4 +43,4 @@ def test_an_epoch_that_is_logged_alone_leaves_no_event(run, monkeypatch):
     directory = run("trainer.max_epochs=3", "trainer.log_every_n_steps=50", "backprop.every_n_steps=null")
     assert set(read_scalars(directory)) == {"val/loss", "val/accuracy", "test/loss", "test/accuracy"}
     (path,) = directory.glob("events*")
-    assert all(event.summary.value for event in _read(path) if event.HasField("summary"))
+    assert all(event.summary.value for event in read_file(path) if event.HasField("summary"))

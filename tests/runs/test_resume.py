@@ -16,8 +16,8 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from experiment.runs import checkpoints
-from experiment.runs.checkpoints import load_checkpoint, load_newest
+from experiment.runs import checkpoint_files, checkpoints
+from experiment.runs.checkpoint_files import load_checkpoint, load_newest
 from experiment.runs.logger import read_scalars
 from experiment.runs.randomness import Randomness
 from tests import faults
@@ -150,7 +150,7 @@ def test_the_best_state_survives_a_death_between_the_two_files(elsewhere, monkey
     """One of best.ckpt and last.ckpt is in its place, the other not yet; no later state is better."""
     arguments = [*OVERFITS, "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=25"]
     assert faults.start(arguments, elsewhere / "straight") == 0
-    put = checkpoints._put
+    put = checkpoints.move_into_place
 
     def dies_after(file: Path, place: Path) -> None:
         waiting = (file.parent / "better.ckpt").exists()
@@ -159,7 +159,7 @@ def test_the_best_state_survives_a_death_between_the_two_files(elsewhere, monkey
             os._exit(9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoints, "_put", dies_after)
+        patch.setattr(checkpoints, "move_into_place", dies_after)
         assert faults.start(arguments, elsewhere / "run") == 9
     assert faults.start(arguments, elsewhere / "run") == 0
     assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
@@ -367,14 +367,14 @@ def test_a_directory_that_cannot_be_written_is_told(elsewhere, run, train, capfd
 
 def test_saving_takes_no_more_than_its_share(run, monkeypatch):
     """However often one asks for it: the next comes only after 25 times what the last one took."""
-    save, took = checkpoints.AtomicCheckpointIO.save_checkpoint, []
+    save, took = checkpoint_files.AtomicCheckpointIO.save_checkpoint, []
 
     def slow(self, content, path, storage_options=None):
         time.sleep(0.02)
         took.append(time.monotonic())
         save(self, content, path)
 
-    monkeypatch.setattr(checkpoints.AtomicCheckpointIO, "save_checkpoint", slow)
+    monkeypatch.setattr(checkpoint_files.AtomicCheckpointIO, "save_checkpoint", slow)
     directory = run("checkpoint.every_n_seconds=0", "trainer.max_epochs=1500", "trainer.check_val_every_n_epoch=9999")
     assert len(took) >= 3
     assert all(later - earlier > 0.5 for earlier, later in itertools.pairwise(took[:-1]))

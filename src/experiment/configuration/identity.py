@@ -14,21 +14,28 @@ FREE = {
         *("enable_progress_bar", "enable_model_summary", "profiler"),
     )
 }
-HORIZON = "trainer.max_epochs"  # how far the run goes
-# A reference to another key is left to that key. One to the horizon is a value of its own: with a schedule that ends at
-# the horizon, a longer run is another run.
-REFERENCE = re.compile(r"\$\{(?!trainer\.max_epochs\})[\w.]+\}")
+HORIZON = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")  # how far the run goes
+# A reference to another key is left to that key. One to the horizon is a value itself: it differs in a longer run.
+REFERENCE = re.compile(r"\$\{(?!trainer\.max_)[\w.]+\}")
 NOTHING = "nothing"
 
 
-def differences(old: DictConfig, new: DictConfig) -> list[str]:
+def differences(old: DictConfig, new: DictConfig) -> dict[str, str]:
     """Return a line for each key in which two configurations are different runs, the horizon excepted."""
     before, now = flatten(old), flatten(new)
-    return [
-        f"{key}: {before.get(key, NOTHING)} there, {now.get(key, NOTHING)} here"
+    return {
+        key: f"{key}: {before.get(key, NOTHING)} there, {now.get(key, NOTHING)} here"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key, NOTHING) != now.get(key, NOTHING) and key != HORIZON and not _is_free(key)
-    ]
+        if before.get(key, NOTHING) != now.get(key, NOTHING) and key not in HORIZON and not _is_free(key)
+    }
+
+
+def refers_to_horizon(config: DictConfig, key: str) -> bool:
+    """Whether the value of a key is computed from the horizon, as the length of a schedule may be."""
+    node: Any = OmegaConf.to_container(config)
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return isinstance(node, str) and "${trainer.max_" in node
 
 
 def _is_free(key: str) -> bool:

@@ -1,92 +1,168 @@
-"""Checkpoint files: written whole or not at all, loaded as a stranger's."""
+"""Checkpoint files: written whole or not at all, of plain data alone, and loaded as a stranger's."""
 
+import io
 import logging
 import os
 import pickle
+import shutil
 import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
+from typing_extensions import override
 
-from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.errors import ConfigurationError, ReportedError
 
 log = logging.getLogger(__name__)
+LOG_FILE_ONLY = logging.getLogger("run")
+
+HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
+PLAIN = {type(None), str, bytes, bool, int, float, complex, torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype}
+# NumPy's numbers and arrays are plain data too, but torch does not know it.
+SCALARS = {np.dtype(code).type for code in "?bBhHiIlLqQefdgFDGMm"}
+_multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
+torch.serialization.add_safe_globals(
+    [
+        *(np.ndarray, np.dtype, _multiarray.scalar, _multiarray._reconstruct),
+        *{type(np.dtype(code)) for code in "?bBhHiIlLqQefdgFDGMmUS"},
+    ]
+)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint whole or not at all: beside, then renamed into its place."""
+    """Writes a checkpoint whole or not at all, and only what can be loaded again as plain data."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.left_out: set[str] = set()
+
+    @override
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Replace the file at ``path``."""
+        """Replace the file at ``path``.
+
+        Raises:
+            ReportedError: the checkpoint holds a value that is no plain data; the message names its key.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".partial")
-        for key in ("hyper_parameters", "datamodule_hyper_parameters"):
-            # What a module was given may be objects, with which the checkpoint would load no more as plain data.
-            if not _is_plain(checkpoint.get(key, {})):
-                del checkpoint[key]
-        torch.save(checkpoint, beside)
-        beside.replace(path)
+        for group in HYPER_PARAMETERS:
+            self._leave_out_objects(checkpoint, group)
+        for key, value in find_objects(checkpoint):
+            raise ReportedError(
+                f"The checkpoint's {key} is of the type {type(value).__module__}.{type(value).__qualname__}, which "
+                "could not be loaded again: save numbers, texts, tensors, arrays, or lists and dictionaries of these."
+            )
+        partial = path.with_suffix(".partial")
+        torch.save(checkpoint, partial)
+        partial.replace(path)
+
+    def _leave_out_objects(self, checkpoint: dict[str, Any], group: str) -> None:
+        """Leave out the arguments of a module that are objects: without them, the checkpoint loads as plain data."""
+        arguments = checkpoint.get(group, {})
+        objects = {key for key, value in arguments.items() if next(find_objects(value), None)}
+        if objects:
+            checkpoint[group] = {key: value for key, value in arguments.items() if key not in objects}
+        for key in sorted(objects - self.left_out):
+            LOG_FILE_ONLY.info(f"{group}.{key} is no plain data and is left out of the checkpoints.")
+        self.left_out |= objects
 
 
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_plain, value.values()))
-    if isinstance(value, list | tuple):
-        return all(map(_is_plain, value))
-    return value is None or isinstance(value, str | int | float | bool | torch.Tensor)
+def find_objects(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each value that is no plain data, with its dotted key."""
+    kind = type(value)
+    if kind in PLAIN or kind in SCALARS:
+        return
+    if kind in (dict, OrderedDict):
+        for name, child in value.items():
+            yield from find_objects(name, f"{key}.{name}")
+            yield from find_objects(child, f"{key}.{name}" if key else str(name))
+    elif kind in (list, tuple, set):
+        for index, child in enumerate(value):
+            yield from find_objects(child, f"{key}.{index}")
+    elif not _can_be_loaded(value):
+        yield key, value
+
+
+def _can_be_loaded(value: Any) -> bool:
+    """Whether torch, which knows more types than are listed here, loads a value as plain data."""
+    content = io.BytesIO()
+    try:
+        torch.save(value, content)
+        content.seek(0)
+        torch.load(content, weights_only=True)
+    except Exception:  # whatever the pickling of somebody's object raises
+        return False
+    return True
 
 
 def move_into_place(file: Path, place: Path) -> None:
-    """Bring a file to disk, then put it into its place."""
-    with file.open("rb") as written:
-        os.fsync(written.fileno())
+    """Bring a file to the disk, then move it to ``place``, in the stead of what is there."""
+    _sync(file, os.O_RDWR)
     file.replace(place)
-    directory = os.open(place.parent, os.O_RDONLY)
+    _sync(place.parent, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    """Bring a file or a directory to the disk, where the system can: Windows does not open directories."""
     try:
-        os.fsync(directory)
+        descriptor = os.open(path, flags)
+    except PermissionError:
+        return
+    try:
+        os.fsync(descriptor)
     finally:
-        os.close(directory)
+        os.close(descriptor)
 
 
 def link(file: Path, name: Path) -> None:
-    """Give a file another name too."""
-    beside = name.with_suffix(".partial")
-    beside.unlink(missing_ok=True)
-    beside.hardlink_to(file)
-    beside.replace(name)
+    """Give a file another name too; on a file system without links, copy it."""
+    partial = name.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    try:
+        partial.hardlink_to(file)
+    except OSError:
+        shutil.copyfile(file, partial)
+    partial.replace(name)
+
+
+def state_name(checkpoint: dict[str, Any]) -> str:
+    """Return the name of the moment of training that a checkpoint holds: each has another one within a run."""
+    batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"]
+    return f"epoch {checkpoint['epoch']}, step {checkpoint['global_step']}, batch {batches}"
 
 
 def load_newest(directory: Path) -> tuple[Path | None, dict[str, Any]]:
-    """Return the newest checkpoint that is whole, and what it holds; ``None`` where there has never been one.
+    """Return the newest checkpoint that is whole and can be resumed, with its content; ``None`` if there are none.
 
     Raises:
-        ConfigurationError: there are checkpoints and none is whole, or one holds more than plain data and tensors.
+        ConfigurationError: there are checkpoints and all are damaged, or one holds more than plain data.
     """
-    found = [path for name in ("last", "previous", "best") if (path := directory / f"{name}.ckpt").exists()]
-    for path in found:
-        if (content := load_checkpoint(path)) is not None and _can_be_taken_up(content):
-            if path != found[0]:
-                log.info(f"{found[0]} is damaged: going on from {path.name}, step {content['global_step']}.")
+    paths = [path for name in ("last", "previous", "best") if (path := directory / f"{name}.ckpt").exists()]
+    whole = False
+    for path in paths:
+        content = load_checkpoint(path)
+        if content is None:
+            log.info(f"{path} is damaged.")
+        elif content.get("resumable") or content.get("stop_reason"):
+            if path != paths[0]:
+                log.info(f"Resuming from {path.name} instead, step {content['global_step']}.")
             return path, content
-    if found:
-        raise ConfigurationError(f"{found[0]} is damaged, and there is no other checkpoint to go on from.")
+        whole |= content is not None
+    if paths and not whole:
+        raise ConfigurationError(f"{paths[0]} is damaged, and there is no other checkpoint to resume from.")
     return None, {}
 
 
-def _can_be_taken_up(checkpoint: dict[str, Any]) -> bool:
-    """Whether no batch was begun and not processed, as one is in a state saved after a validation amid batches."""
-    batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
-    return bool(batches["ready"] == batches["processed"])
-
-
 def load_checkpoint(path: Path) -> dict[str, Any] | None:
-    """Return what a checkpoint holds, ``None`` if it is damaged.
+    """Return the content of a checkpoint, ``None`` if it is damaged.
 
     Raises:
-        ConfigurationError: it holds more than plain data and tensors: code, which is not run.
+        ConfigurationError: it holds more than plain data: code, which is not run.
     """
     try:
         with zipfile.ZipFile(path) as archive:

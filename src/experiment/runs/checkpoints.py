@@ -1,175 +1,252 @@
-"""The checkpoints of a run: whole or not there, the newest for going on, and the best by validation loss."""
+"""The checkpoints of a run: the newest state, the one before, and the best by ``val/loss``."""
 
 import logging
 import math
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from lightning.pytorch.loops.loop import _Loop
+from typing_extensions import override
 
 from experiment.runs.callback import LeanCallback
-from experiment.runs.checkpoint_files import link, move_into_place
-from experiment.runs.horizon import HorizonTrainer
+from experiment.runs.checkpoint_files import link, move_into_place, state_name
+from experiment.runs.horizon_trainer import HorizonTrainer
+from experiment.runs.logger import RunLogger
+from experiment.runs.loop_progress import (
+    describe_stop,
+    is_at_horizon,
+    is_epoch_complete,
+    is_out_of_time,
+    step_index_to_resume,
+    validates_next,
+)
+from experiment.runs.resumability import why_not_within_epoch, why_workers_are_inexact
 from experiment.runs.signals import SignalHandler
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("run")  # of the run's log file alone
 
-SHARE = 0.04  # of the time of a run that saving may take, at most
+SAVING_SHARE = 0.04  # of the time of a run that saving may take, at most
 
 
 class Checkpoints(LeanCallback, Checkpoint):
-    """Keeps ``last.ckpt``, in case that is damaged the one before it, and ``best.ckpt``, of the lowest ``val/loss``.
+    """Keeps ``last.ckpt``, ``previous.ckpt`` in case that is damaged, and ``best.ckpt``, of the lowest ``val/loss``.
 
-    A state is saved where it can be taken up exactly: between epochs, and within one where the loaders of the training
-    data have a state of their own. It comes into its place only after what was logged with it is on disk. A state that
-    is the best so far waits for the next ``last.ckpt``: a run that goes on from an earlier one finds it again.
+    A state is saved between epochs, and within one where it can be resumed exactly there. The file moves into its place
+    only when everything that was logged up to that state is marked in the log and on the disk. A best state moves into
+    its place together with the next ``last.ckpt``, so that a run that resumes from an earlier state finds it again.
 
     Args:
         directory: of the files.
-        seconds: of training that may be lost; more, where saving would take too large a share of the time.
-        interrupts: where one has come, it is raised as soon as the state is saved.
-        sync: brings to disk what was logged.
+        every_n_seconds: of training that a kill may lose; more, where saving would take too large a share of the time.
+        signals: an interruption is raised as soon as the state is saved.
+        logger: whose log is marked.
+
+    Attributes:
+        epoch, step: how many are completed in ``last.ckpt``.
+        seconds: of training up to ``last.ckpt``, in all starts.
+        stop_reason: why training ended before its horizon, ``None`` if it did not.
+        validated_step: the step after which the validation data was scored last.
     """
 
-    def __init__(self, directory: Path, seconds: float, interrupts: SignalHandler, sync: Callable[[], None]) -> None:
+    def __init__(
+        self, directory: Path, every_n_seconds: float, signals: SignalHandler, logger: RunLogger | None
+    ) -> None:
         self.last, self.previous, self.best = (directory / f"{name}.ckpt" for name in ("last", "previous", "best"))
-        self.next, self.better = (directory / f"{name}.ckpt" for name in ("next", "better"))  # to be last and best
-        self.runner_up = directory / "runner_up.ckpt"  # the best but for the end, which is none of a longer run
-        self.seconds, self.interrupts, self.sync = seconds, interrupts, sync
-        self.seconds_trained = self.began = 0.0  # up to the newest state, by all starts; when this start began
-        self.epoch = self.step = 0  # of last.ckpt
-        self.validated = -1  # the step that was validated last
+        self.next, self.next_best = directory / "next.ckpt", directory / "next_best.ckpt"
+        self.runner_up = directory / "runner_up.ckpt"  # the best without an unscheduled validation, for a longer run
+        self.every_n_seconds, self.signals, self.logger = every_n_seconds, signals, logger
+        self.epoch = self.step = 0
+        self.seconds = self.began = 0.0
+        self.stop_reason: str | None = None
+        self.validated_step = -1
         self.lowest = math.inf
         self.is_best = False  # the state that comes next
-        self.written = False  # next.ckpt is to become last.ckpt
-        self.between_epochs = self.leaving = False
+        self.is_resumable = False  # the state that is being saved
+        self.name = ""  # and its name
+        self.unplaced: str | None = None  # the name of the state in next.ckpt
+        self.is_final = False  # training ends with the state that was saved last
+        self.was_interrupted = False  # before that state was saved
+        self.step_index: int | None = None  # of the first step after a resume
         self.due_at = 0.0
+        self.epochs_only: str | None = None  # why no state is saved within an epoch
 
+    @override
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """See where the run stands, which may be at its end already."""
         self.epoch, self.step = checkpoint["epoch"], checkpoint["global_step"]
+        self.step_index, self.stop_reason = checkpoint.get("step_index"), checkpoint["stop_reason"]
+        trainer.should_stop = self.stop_reason is not None
 
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Defer interrupts to where the state is whole; Lightning has put handlers of its own in place by now."""
-        self.interrupts.install()
-        self.interrupts.deferred = True
-        self.began = time.monotonic() - self.seconds_trained
-        self.due_at = time.monotonic() + self.seconds if self.last.exists() else 0
-        self.better.unlink(missing_ok=True)  # of a start that was killed
+        self.signals.install()  # once more: Lightning has installed handlers by now
+        self.signals.deferred = True
+        self.began = time.monotonic() - self.seconds
+        self.due_at = time.monotonic() + self.every_n_seconds if self.last.exists() else 0
+        self.next_best.unlink(missing_ok=True)  # of a start that was killed
         if self.runner_up.exists():
             self.runner_up.replace(self.best)
+        if not trainer.fit_loop.restarted_mid_epoch:
+            # With max_steps, Lightning takes a state between epochs for one at the end of an epoch.
+            _Loop.restarting.fset(trainer.fit_loop, False)  # type: ignore[attr-defined]
+        if reason := why_workers_are_inexact(trainer):
+            log.warning(f"Random transforms of the data cannot be resumed exactly, since {reason}.")
 
+    @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save between epochs, with all of the epoch before it logged."""
-        self.between_epochs = True
         if self.is_best:
-            self._keep(trainer)
-        if self._due:
-            self._write(trainer)
-            self._put()
-        self.between_epochs = False
+            self._save_best(trainer, is_resumable=True)
+        if self._is_due:
+            self._save(trainer, is_resumable=True)
+            self._place()
 
+    @override
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Say if the horizon matters, and between epochs that the next one is not begun: Lightning has it as ready."""
         checkpoint["horizon_matters"] = isinstance(trainer, HorizonTrainer) and trainer.horizon_matters
-        if self.between_epochs:
-            for counts in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
-                counts["ready"] = counts["completed"]
+        checkpoint["stop_reason"] = self.stop_reason
+        checkpoint["resumable"] = self.is_resumable
+        if self.is_resumable:  # else it is a state that is never resumed, or a checkpoint of the user's
+            checkpoint["step_index"] = step_index_to_resume(trainer, checkpoint["loops"]["fit_loop"])
+        self.name = state_name(checkpoint)
 
+    @override
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Put what was saved after the batch before, now logged, into its place."""
+        if self.step_index is not None:
+            trainer.fit_loop.epoch_loop._batches_that_stepped, self.step_index = self.step_index, None
         if self.is_best:  # by a validation within an epoch
-            self._keep(trainer)
-        if self.written:
-            self._put()
-        if self.interrupts.received is not None and not _resumable(trainer):
-            self.interrupts.check()
+            self._save_best(trainer, is_resumable=False)
+        if self.unplaced:  # what was logged after it was saved is logged by now
+            self._place()
+        if self.signals.received is not None and not self._is_exact_within_epoch(trainer):
+            self.signals.check()
 
+    @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save within an epoch, where it can be taken up there."""
-        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0  # no state holds gradients
-        if self._due and stepped and not trainer.is_last_batch and _resumable(trainer):
-            self._write(trainer)
+        if (batch_idx + 1) % trainer.accumulate_grad_batches != 0:  # no state holds gradients
+            trainer.should_stop &= not is_out_of_time(trainer)  # its timer stops it after the next batch
+        elif not trainer.is_last_batch and not validates_next(trainer):
+            self.is_final = is_at_horizon(trainer)
+            if (self._is_due or self.is_final) and self._is_exact_within_epoch(trainer):
+                self._save(trainer, is_resumable=True)
+            else:
+                self.is_final = False
 
+    @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """See whether the state is the best so far."""
         if trainer.sanity_checking:
             return
-        self.validated = trainer.global_step
+        self.validated_step = trainer.global_step
         loss = float(trainer.callback_metrics.get("val/loss", math.nan))
-        self.is_best = loss < self.lowest or not (self.best.exists() or self.better.exists())
+        self.is_best = loss < self.lowest or not (self.best.exists() or self.next_best.exists())
         self.lowest = min(loss, self.lowest) if math.isfinite(loss) else self.lowest
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the state that training ended with."""
-        if trainer.global_step != self.step or not self.last.exists():
-            self._write(trainer)
-            self._put()
-        self.interrupts.deferred = False
+    def save_at_epoch_end(self, trainer: Trainer) -> None:
+        """Save the state in which training ends within an epoch, after a validation that was due there."""
+        within_epoch = not is_epoch_complete(trainer)
+        if within_epoch and not self.is_final and is_at_horizon(trainer) and self._is_exact_within_epoch(trainer):
+            self._save(trainer, is_resumable=True)
+            self.is_final = True
+        if self.is_final:
+            self._place()
 
-    def finish(self, scheduled: bool) -> None:
-        """After training: the last state is the best if the last validation says so, or if there never was one.
+    def save_at_end(self, trainer: Trainer) -> None:
+        """Save the state in which training ends, unless a state within an epoch was saved as that."""
+        if trainer.should_stop and not is_out_of_time(trainer):
+            self.stop_reason = describe_stop(trainer)
+            log.info(f"Training stopped early: {self.stop_reason}.")
+        if not self.is_final or self.stop_reason:
+            self._save(trainer, is_resumable=is_epoch_complete(trainer))
+            self._place()
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.signals.deferred = False
+
+    def finish(self, is_scheduled: bool) -> None:
+        """Keep the last state as the best one if the last validation says so, or if there never was a validation.
 
         Args:
-            scheduled: that validation was one of training's, which a longer run has too.
+            is_scheduled: a longer run has that validation too.
         """
         if self.last.exists() and (self.is_best or not self.best.exists()):
-            if self.best.exists() and not scheduled:
+            if self.best.exists() and not is_scheduled:
                 link(self.best, self.runner_up)
-            shutil.copyfile(self.last, self.better)
-            move_into_place(self.better, self.best)
+            shutil.copyfile(self.last, self.next_best)
+            move_into_place(self.next_best, self.best)
 
     @property
-    def _due(self) -> bool:
-        return time.monotonic() >= self.due_at or self.interrupts.received is not None
+    def _is_due(self) -> bool:
+        return time.monotonic() >= self.due_at or self.signals.received is not None
 
-    def _keep(self, trainer: Trainer) -> None:
+    def _is_exact_within_epoch(self, trainer: Trainer) -> bool:
+        reason = why_not_within_epoch(trainer)
+        if reason and not self.epochs_only:
+            log.info(f"Checkpoints are saved between epochs only, since {reason}.")
+        self.epochs_only = reason
+        return not reason
+
+    def _save_best(self, trainer: Trainer, is_resumable: bool) -> None:
         self.is_best = False
-        trainer.save_checkpoint(self.better, weights_only=False)
+        name = self._write(trainer, self.next_best, is_resumable)
+        if self.logger and is_resumable:
+            self.logger.mark(name)
 
-    def _write(self, trainer: Trainer) -> None:
+    def _save(self, trainer: Trainer, is_resumable: bool) -> None:
         began = time.monotonic()
-        self.written = True
-        self.leaving = self.interrupts.received is not None  # one that comes from here on waits for the next state
-        self.seconds_trained = began - self.began
-        trainer.save_checkpoint(self.next, weights_only=False)
+        self.was_interrupted = self.signals.received is not None  # a later signal waits for the next state
+        self.seconds = began - self.began
+        self.unplaced = self._write(trainer, self.next, is_resumable)
         self.epoch, self.step = trainer.current_epoch, trainer.global_step
         now = time.monotonic()
-        self.due_at = now + max(self.seconds, (now - began) / SHARE)
+        self.due_at = now + max(self.every_n_seconds, (now - began) / SAVING_SHARE)
 
-    def _put(self) -> None:
-        self.written = False
-        self.sync()
-        if self.better.exists():  # first: what last.ckpt knows to be surpassed must be there
-            move_into_place(self.better, self.best)
+    def _write(self, trainer: Trainer, path: Path, is_resumable: bool) -> str:
+        """Write a checkpoint, and return the name of its state."""
+        self.is_resumable = is_resumable
+        trainer.save_checkpoint(path, weights_only=False)
+        self.is_resumable = False
+        return self.name
+
+    def _place(self) -> None:
+        """Move ``next.ckpt`` into its place, after what was logged up to its state has reached the disk."""
+        assert self.unplaced is not None
+        if self.logger:
+            self.logger.mark(self.unplaced)
+            self.logger.sync()
+        self.unplaced = None
+        if self.next_best.exists():  # first: a best state that last.ckpt knows of must be there
+            move_into_place(self.next_best, self.best)
         if self.last.exists():
             link(self.last, self.previous)
         move_into_place(self.next, self.last)
-        if self.leaving:
-            self.interrupts.check()
+        if self.was_interrupted:
+            self.signals.check()
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """Return what a run that goes on must know."""
-        return {
-            **{"lowest": self.lowest, "validated": self.validated, "is_best": self.is_best},
-            "seconds": self.seconds_trained,
-        }
+        return {key: getattr(self, key) for key in ("lowest", "validated_step", "is_best", "seconds")}
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what ``state_dict`` returned."""
-        self.lowest, self.validated, self.is_best, self.seconds_trained = (
-            state_dict[key] for key in ("lowest", "validated", "is_best", "seconds")
-        )
+        for key in ("lowest", "validated_step", "is_best", "seconds"):
+            setattr(self, key, state_dict[key])
 
 
-def _resumable(trainer: Trainer) -> bool:
-    """Whether the loaders of the training data can be taken up within an epoch."""
-    loaders = CombinedLoader(trainer.train_dataloader).flattened
-    return all(hasattr(each, "state_dict") and hasattr(each, "load_state_dict") for each in loaders)
+class FinalState(LeanCallback):
+    """Saves the state in which training ends: as the first of the callbacks, since others change the weights then."""
+
+    def __init__(self, checkpoints: Checkpoints) -> None:
+        self.checkpoints = checkpoints
+
+    @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.checkpoints.save_at_epoch_end(trainer)
+
+    @override
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.checkpoints.save_at_end(trainer)

@@ -1,34 +1,85 @@
-"""The horizon: where code asks how long training will last, a longer run is another run from its first step on."""
+"""How far a run goes: its limits of epochs, steps and time, whichever is reached first."""
 
-import sys
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Self
 
-from lightning.pytorch import Trainer
+from omegaconf import DictConfig, OmegaConf
 
-# These ask without training differently for it.
-SHOWING = ("lightning.pytorch.trainer.", "lightning.pytorch.callbacks.progress.", "experiment.runs.progress")
+from experiment.configuration.errors import ConfigurationError
 
 
-class HorizonTrainer(Trainer):
-    """A ``Trainer`` that notes when it is asked how long training will last, for a schedule say.
+@dataclass
+class Progress:
+    """How far a run has come.
 
     Attributes:
-        horizon_matters: whether it was asked.
+        epoch, step: how many are completed.
+        seconds: of training.
     """
 
-    horizon_matters = False
+    epoch: int = 0
+    step: int = 0
+    seconds: float = 0.0
 
-    @property
-    def max_epochs(self) -> int | None:
-        """The number of epochs to train."""
-        self._note()
-        return super().max_epochs
+    @classmethod
+    def read(cls, content: dict[str, Any]) -> Self:
+        """Read it from ``metrics.json``."""
+        return cls(*(content.get(key) or 0 for key in ("epoch", "step", "seconds")))
 
-    @property
-    def estimated_stepping_batches(self) -> int | float:
-        """The number of steps to train."""
-        self._note()
-        return super().estimated_stepping_batches
 
-    def _note(self) -> None:
-        asks = sys._getframe(2).f_globals.get("__name__", "")
-        self.horizon_matters |= not asks.startswith(SHOWING)
+@dataclass
+class Horizon:
+    """The limits of a run; infinity where there is none.
+
+    Attributes:
+        epochs, steps: of training.
+        seconds: of training, in all starts.
+    """
+
+    epochs: float
+    steps: float
+    seconds: float
+
+    @classmethod
+    def of(cls, config: DictConfig) -> Self:
+        """Return the horizon of a configuration.
+
+        Raises:
+            ConfigurationError: ``trainer.max_time`` is no duration.
+        """
+        trainer = OmegaConf.to_container(config.trainer, resolve=True)
+        assert isinstance(trainer, dict)
+        epochs, steps = (
+            math.inf if limit in (None, -1) else limit for limit in map(trainer.get, ("max_epochs", "max_steps"))
+        )
+        return cls(epochs, steps, _seconds(trainer.get("max_time")))
+
+    def is_reached(self, progress: Progress) -> bool:
+        """Whether a run has come to its limit of epochs or steps."""
+        return progress.epoch >= self.epochs or progress.step >= self.steps
+
+    def describe_excess(self, progress: Progress, old: Self) -> Iterator[str]:
+        """Yield a line for each limit that a run of the horizon ``old`` has been trained beyond."""
+        if progress.epoch > self.epochs:
+            yield f"trainer.max_epochs={self.epochs}: {progress.epoch} epochs are trained already"
+        if progress.step > self.steps:
+            yield f"trainer.max_steps={self.steps}: {progress.step} steps are trained already"
+        if progress.seconds > self.seconds and self.seconds < old.seconds:
+            yield f"trainer.max_time of {self.seconds:g} s: it was trained for {progress.seconds:.1f} s already"
+
+
+def _seconds(duration: Any) -> float:
+    """Return the seconds of what Lightning takes as ``max_time``: ``DD:HH:MM:SS``, or units and their numbers."""
+    if duration is None:
+        return math.inf
+    try:
+        if isinstance(duration, dict):
+            return timedelta(**duration).total_seconds()
+        days, hours, minutes, seconds = map(int, duration.split(":"))
+    except (TypeError, ValueError, AttributeError):
+        problem = f"trainer.max_time={duration}: DD:HH:MM:SS, or units such as {{minutes: 30}}"
+        raise ConfigurationError.from_lines([problem]) from None
+    return timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds).total_seconds()

@@ -1,15 +1,17 @@
 """Whether a configuration may run in a directory, and from where: the rules of a directory that *is* a run."""
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from experiment.configuration.errors import ConfigurationError
-from experiment.configuration.identity import HORIZON, differences
+from experiment.configuration.identity import HORIZON, differences, refers_to_horizon
 from experiment.runs.directory import RunDirectory
+from experiment.runs.horizon import Horizon, Progress
 
 
 @dataclass
@@ -18,10 +20,12 @@ class ResumePoint:
 
     Attributes:
         checkpoint: to resume from, ``None`` to start from the beginning.
+        mark: of that checkpoint in the log.
         step, epoch: how many are completed there.
     """
 
     checkpoint: Path | None = None
+    mark: str | None = None
     step: int = 0
     epoch: int = 0
 
@@ -37,13 +41,20 @@ def find_result(directory: RunDirectory, config: DictConfig) -> dict[str, Any] |
         if directory.checkpoints.exists():
             raise ConfigurationError(f"{directory.checkpoints} belongs to a run whose configuration is missing.")
         return None
-    if old is not config and (found := differences(old, config)):
-        raise ConfigurationError.from_lines(found, f"{directory.path} holds a run of another configuration:")
-    metrics, epochs = directory.metrics, config.trainer.max_epochs
-    _raise_if_longer(directory, metrics.get("epoch", 0), epochs)
-    done = metrics.get("status") in ("finished", "diverged")
-    not_finite = metrics.get("status") == "diverged" and metrics["train/loss"] is None
-    return metrics if done and (epochs <= old.trainer.max_epochs or not_finite) else None
+    if old is not config:
+        _raise_if_other_run(directory, old, config)
+    metrics, horizon, old_horizon = directory.metrics, Horizon.of(config), Horizon.of(old)
+    progress = Progress.read(metrics)
+    _raise_if_longer(directory, progress, horizon, old_horizon)
+    if metrics.get("status") not in ("finished", "diverged"):
+        return None
+    ran_out_of_time = not metrics.get("stop_reason") and not old_horizon.is_reached(progress)
+    is_complete = (
+        metrics.get("stop_reason")
+        or horizon.is_reached(progress)
+        or (ran_out_of_time and horizon.seconds <= old_horizon.seconds)
+    )
+    return metrics if is_complete else None
 
 
 def check_start(directory: RunDirectory, config: DictConfig) -> bool:
@@ -68,24 +79,35 @@ def find_resume_point(directory: RunDirectory, config: DictConfig) -> ResumePoin
     Raises:
         ConfigurationError: its checkpoints are damaged, are past the horizon, or depend on another horizon.
     """
-    from experiment.runs.checkpoint_files import load_newest  # here, since it imports torch
+    from experiment.runs.checkpoint_files import load_newest, state_name  # here, since it imports torch
 
-    path, content = load_newest(directory.checkpoints)
-    epoch = content.get("epoch", 0)
-    _raise_if_longer(directory, epoch, config.trainer.max_epochs)
-    if content.get("horizon_matters"):
-        _raise_if_other_horizon(directory, config)
-    return ResumePoint(path, content.get("global_step", 0), epoch)
-
-
-def _raise_if_longer(directory: RunDirectory, reached: int, epochs: int) -> None:
-    if reached > epochs:
-        line = f"{HORIZON}={epochs}: {reached} epochs are trained already"
-        raise ConfigurationError.from_lines([line], f"{directory.path} holds a longer run:")
+    path, checkpoint = load_newest(directory.checkpoints)
+    if path is None:
+        return ResumePoint()
+    old = directory.config or config
+    progress = Progress(checkpoint["epoch"], checkpoint["global_step"])
+    _raise_if_longer(directory, progress, Horizon.of(config), Horizon.of(old))
+    if checkpoint["horizon_matters"] and Horizon.of(config) != Horizon.of(old):
+        _raise_schedule_error(directory, old, config, HORIZON)
+    return ResumePoint(path, state_name(checkpoint), progress.step, progress.epoch)
 
 
-def _raise_if_other_horizon(directory: RunDirectory, config: DictConfig) -> None:
-    old = directory.config
-    if old is not None and old.trainer.max_epochs != config.trainer.max_epochs:
-        line = f"{HORIZON}: {old.trainer.max_epochs} there, {config.trainer.max_epochs} here"
-        raise ConfigurationError.from_lines([line], f"{directory.path} holds a run whose schedule depends on its end:")
+def _raise_if_other_run(directory: RunDirectory, old: DictConfig, new: DictConfig) -> None:
+    problems = differences(old, new)
+    if problems and all(refers_to_horizon(new, key) for key in problems):
+        _raise_schedule_error(directory, old, new, (*HORIZON, *problems))
+    if problems:
+        raise ConfigurationError.from_lines(
+            problems.values(), f"{directory.path} holds a run of another configuration:"
+        )
+
+
+def _raise_if_longer(directory: RunDirectory, progress: Progress, horizon: Horizon, old: Horizon) -> None:
+    if problems := list(horizon.describe_excess(progress, old)):
+        raise ConfigurationError.from_lines(problems, f"{directory.path} holds a longer run:")
+
+
+def _raise_schedule_error(directory: RunDirectory, old: DictConfig, new: DictConfig, keys: Iterable[str]) -> None:
+    values = {key: (OmegaConf.select(old, key), OmegaConf.select(new, key)) for key in keys}
+    lines = [f"{key}: {before} there, {now} here" for key, (before, now) in values.items() if before != now]
+    raise ConfigurationError.from_lines(lines, f"{directory.path} holds a run whose schedule depends on its end:")

@@ -10,11 +10,12 @@ from omegaconf import DictConfig
 from experiment.configuration import targets
 from experiment.runs.callback import NoProfiler
 from experiment.runs.checkpoint_files import AtomicCheckpointIO
-from experiment.runs.checkpoints import Checkpoints
+from experiment.runs.checkpoints import Checkpoints, FinalState
 from experiment.runs.directory import RunDirectory
-from experiment.runs.horizon import HorizonTrainer
+from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.hyperparameters import hyperparameters
 from experiment.runs.logger import RunLogger
+from experiment.runs.loop_progress import is_out_of_time
 from experiment.runs.loss import LossMonitor
 from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
 from experiment.runs.pictures import FinishedRun, draw_pictures
@@ -44,24 +45,27 @@ class LightningTraining:
         arguments = trainer_arguments(config, show_progress)
         self.logger: RunLogger | None = None
         if arguments.pop("logger", True):
-            self.logger = RunLogger(directory.path, resume.step, hyperparameters(config, hydra.overrides.task))
+            self.logger = RunLogger(directory.path, resume.mark, hyperparameters(config, hydra.overrides.task))
         self.signals = SignalHandler()
         every = config.checkpoint.every_n_seconds
-        self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, self._sync_logs)
+        self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, self.logger)
         self.loss = LossMonitor()
         self.views = [*make_callbacks(config), *targets.instantiate_callbacks(hydra.sweeper.get("callbacks"))]
         bar = [TimedProgressBar()] if arguments["enable_progress_bar"] else []
         self.arguments = arguments | {
-            "callbacks": [*self.views, Randomness(config.seed), self.loss, *bar, self.checkpoints],
+            "callbacks": [
+                FinalState(self.checkpoints),
+                *self.views,
+                Randomness(config.seed),
+                self.loss,
+                *bar,
+                self.checkpoints,
+            ],
             "logger": self.logger or False,
             "plugins": [AtomicCheckpointIO(), *(arguments.get("plugins") or [])],
             "profiler": arguments.get("profiler") or NoProfiler(),
             "default_root_dir": directory.path,
         }
-
-    def _sync_logs(self) -> None:
-        if self.logger:
-            self.logger.sync()
 
     def run(self, metrics: dict[str, Any]) -> None:
         """Train, validate, test and draw; ``metrics`` is filled with how far it came, whether or not that succeeds."""
@@ -76,7 +80,7 @@ class LightningTraining:
                 raise
             finally:
                 done = self.checkpoints
-                metrics |= {"epoch": done.epoch, "step": done.step, "seconds": done.seconds_trained}
+                metrics |= {"epoch": done.epoch, "step": done.step, "seconds": done.seconds}
 
     def _fit_and_score(self) -> dict[str, Any]:
         trainer = HorizonTrainer(**self.arguments)
@@ -93,19 +97,20 @@ class LightningTraining:
         scores = self._score(trainer, model, data)
         if self.logger:
             scores |= self.logger.logged  # the last one logged, where that is not at each step
-        self._sync_logs()
+            self.logger.sync()
         draw_pictures(FinishedRun.read(self.directory.path, model, data, self.checkpoints.step), self.views)
         metrics = {name: float(scores[name]) for name in SCORES if name in scores}
-        return metrics | {"status": "diverged" if self.loss.diverged else "finished"}
+        status = "diverged" if self.loss.diverged else "finished"
+        return metrics | {"status": status, "stop_reason": self.checkpoints.stop_reason}
 
     def _score(self, trainer: Trainer, model: LightningModule, data: LightningDataModule) -> dict[str, Any]:
         """Return the scores of the last weights: validated, unless the end of training did so, and tested."""
         scores: dict[str, Any] = dict(trainer.callback_metrics)
-        validated = self.checkpoints.validated == trainer.global_step
+        validated = self.checkpoints.validated_step == trainer.global_step
         if trainer.enable_validation and not validated:
             trainer.validate(model, datamodule=data, verbose=False)
             scores |= trainer.callback_metrics
-        self.checkpoints.finish(scheduled=validated)
+        self.checkpoints.finish(is_scheduled=validated and not is_out_of_time(trainer))
         if is_overridden("test_step", model) and _has_test_data(model, data):
             trainer.test(model, datamodule=data, verbose=False)
             scores |= trainer.callback_metrics
