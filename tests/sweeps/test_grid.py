@@ -89,6 +89,16 @@ def test_the_other_runs_continue_when_one_fails(train, stranger, capfd):  # noqa
     assert status == {"model.fail_at=-1": "finished", "model.fail_at=2": "failed", "model.fail_at=-2": "finished"}
 
 
+def test_a_dry_run_that_fails_is_reported(train, stranger, capfd):  # noqa: F811
+    sweep = ["-m", *stranger, "+trainer.fast_dev_run=true", "hydra.sweep.dir=sweep"]
+    assert train(*sweep, "model.fail_at=-1,-2") == 0
+    assert train(*sweep, "model.fail_at=-1,0") == 1
+    error = capfd.readouterr().err
+    assert "1 of 2 runs failed" in error
+    assert "out of luck" in error
+    assert not Path("sweep/sweep.csv").exists()
+
+
 def test_a_sweep_over_nothing_is_an_error(train, capfd, elsewhere):
     assert train("-m", "model.activation=glob(none*)") == 1
     assert capfd.readouterr().err == "There is nothing to sweep: a key has no values.\n"

@@ -1,12 +1,18 @@
 """The picture of a sweep fits what the sweep varied, and can be read whatever the keys and values are."""
 
+import itertools
+import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 
-from experiment.runs.pictures import render
+from experiment.runs.pictures import render, save
 from experiment.sweeps.pictures import draw_sweep
 from experiment.sweeps.results import Row, group_by_seed
 from tests.sweeps.examples import RATES, loss_at_rate, sweep_rows
@@ -79,3 +85,76 @@ def test_a_sweep_in_which_all_runs_diverged_has_a_picture():
         {"optimizer.lr": ["10", "20"], "a": ["b", "c"]},
     ):
         assert draw(draw_sweep(group_by_seed(sweep_rows(space, lambda _: None))))
+
+
+LONG_KEY = "model.encoder.attention.projection._target_and_more_of_it_" + "x" * 60
+CLASSES = [f"package.module.{'Very' * (each + 1)}LongClassName{each}" for each in range(6)]
+ODD_VALUES = ["x" * 200, "W" * 50, "ü λ ≥ Σ", "你好 🚀", "$a_b$ ${c", "two\nlines", "", "[8,8,8,8]"]
+
+
+def pseudo_random(overrides: dict[str, str], scale: float = 1.0, offset: float = 0.5) -> float:
+    return scale * (zlib.crc32(repr(sorted(overrides.items())).encode()) / 2**32 + offset)
+
+
+PICTURES: dict[str, list[Row]] = {
+    "curve": sweep_rows({"optimizer.lr": RATES, "seed": range(3)}, loss_at_rate),
+    "curve, logarithmic": sweep_rows(
+        {"optimizer.lr": RATES, "seed": range(2)}, lambda o: 0.02 + 0.1 * (loss_at_rate(o) or 9) ** 2
+    ),
+    "curve, far apart": sweep_rows({LONG_KEY: [1e-12, 1e-6, 1, 1e6, 1e12]}, lambda o: float(o[LONG_KEY]) ** 2),
+    "curve, small numbers": sweep_rows(
+        {"a": [1e-5 * each for each in range(1, 10)]}, lambda o: pseudo_random(o, 1e-12, offset=9)
+    ),
+    "curve, large numbers": sweep_rows(
+        {LONG_KEY: [1e12 + 1e5 * each for each in range(9)]}, lambda o: pseudo_random(o, -1e12, offset=9)
+    ),
+    "curve, all diverged": sweep_rows({"optimizer.lr": RATES, "seed": range(3)}, lambda _: None),
+    "one run": sweep_rows({"optimizer.lr": [0.1]}, loss_at_rate),
+    "seeds": sweep_rows({"seed": range(4)}, pseudo_random),
+    "bars": sweep_rows({"optimizer": ["sgd", "adam"], "seed": range(3)}, pseudo_random),
+    "bars, classes": sweep_rows({LONG_KEY: CLASSES, "seed": range(2)}, lambda o: pseudo_random(o, -1)),
+    "bars, odd": sweep_rows({"extras.a": ODD_VALUES}, lambda o: pseudo_random(o) if len(o["extras.a"]) < 99 else None),
+    "bars, many": sweep_rows({"a": [f"value {each}" for each in range(30)]}, lambda o: pseudo_random(o, 1e-12)),
+    "bars, very many, half diverged": sweep_rows(
+        {"a": [f"value {each}" for each in range(200)], "seed": range(2)},
+        lambda o: pseudo_random(o, 1e12) if o["seed"] == "1" else None,
+    ),
+    "map": sweep_rows({"optimizer.lr": RATES, "model.activation": ["relu", "tanh"]}, loss_at_rate),
+    "map, classes": sweep_rows({LONG_KEY: CLASSES, f"{LONG_KEY}2": ODD_VALUES}, lambda o: pseudo_random(o, -1e12)),
+    "map, flat": sweep_rows({"a": range(30), "b": [1, 2]}, lambda o: pseudo_random(o, 1e-12) if o["a"] > "2" else None),
+    "map, large": sweep_rows({"a": range(60), "b": [f"value {each}" for each in range(60)]}, pseudo_random),
+    "map, all diverged": sweep_rows({"a": RATES, "b": [1, 2], "c": ["x", "y"]}, lambda _: None),
+    "maps": sweep_rows({"optimizer.lr": RATES, "model.activation": ["relu", "tanh"], "c": "xyz"}, loss_at_rate),
+    "maps, 18 panels": sweep_rows(
+        {"optimizer.lr": RATES, "a": ODD_VALUES[:3], LONG_KEY: CLASSES, "extras.b": ["x" * 200, "y"], "c": [1, 2]},
+        pseudo_random,
+    ),
+    "scatter": sweep_rows({"a": RATES, "b": CLASSES, "c": range(9)}, lambda o: pseudo_random(o, 1e-3))[::7],
+    "scatter, 14 panels": sweep_rows(
+        {"a": RATES, LONG_KEY: ODD_VALUES} | {f"key{each}": [1e-12, 1e12] for each in range(12)}, pseudo_random
+    )[::1499],
+    "scatter, many": sweep_rows(
+        {"a": [f"value {each}" for each in range(99)], "b": [1e12 + each for each in range(99)]}, pseudo_random
+    )[::101],
+    "scatter, all diverged": sweep_rows({"a": RATES, "b": CLASSES, "c": range(9)}, lambda _: None)[::7],
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_no_text_is_cut_off_or_overlaps_another(name, monkeypatch):
+    texts = []
+    draw_text = Text.draw
+    figure = draw_sweep(group_by_seed(PICTURES[name]))
+    with monkeypatch.context() as patched:
+        patched.setattr(Text, "draw", lambda text, renderer: (texts.append(text), draw_text(text, renderer)))
+        image = render(figure)
+    if directory := os.environ.get("SAVE_PICTURES"):
+        save(image, Path(directory, f"{name}.png"))
+    extents = {text: text.get_window_extent() for text in texts if text.get_visible() and text.get_text().strip()}
+    assert extents
+    for text, extent in extents.items():
+        assert Bbox.intersection(extent, figure.bbox).size == pytest.approx(extent.size), text
+    for (text, extent), (other, other_extent) in itertools.combinations(extents.items(), 2):
+        common = Bbox.intersection(extent, other_extent)
+        assert common is None or min(common.size) < 1, (text, other)
+    assert all(min(axes.bbox.size) > 50 for axes in figure.axes if axes.get_label() != "<colorbar>")

@@ -1,6 +1,7 @@
 """A search: its trials follow from the seed, it resumes, and its best trial is the one with the lowest loss."""
 
 import csv
+import importlib
 import re
 import shlex
 import subprocess
@@ -118,6 +119,14 @@ def test_a_failed_trial_is_reported(train, stranger, capfd):  # noqa: F811
     assert "out of luck" in error
     assert "To run them again: python" in error
     assert {row["status"] for row in table("s")} == {"finished", "failed"}
+
+
+def test_without_optuna_the_error_says_how_to_install_it(train, capfd, monkeypatch, elsewhere):
+    plugin = importlib.import_module("hydra_plugins.experiment_sweeper")
+    monkeypatch.setattr(plugin, "find_spec", lambda name: None)
+    assert train("-m", "search=optuna") == 1
+    assert "search=optuna needs Optuna: pip install" in capfd.readouterr().err
+    assert list(elsewhere.iterdir()) == []
 
 
 @pytest.mark.parametrize(
