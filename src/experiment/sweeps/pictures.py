@@ -76,19 +76,20 @@ def _scale_x(axes: Axes, values: Sequence[float]) -> None:
 def _draw_curve(groups: Sequence[SeedGroup], key: str, loss: str) -> Figure:
     """Draw the mean over one numeric key, and the standard deviation around it; diverged runs are marked at the top."""
     figure, (axes,) = make_panels(1, width=7, height=4.2)
-    x = {float(group.overrides[key]): group for group in groups}
-    scored = {value: x[value] for value in sorted(x) if x[value].scores(loss)}
-    mean = np.array([group.mean(loss) for group in scored.values()])
-    spread = np.array([group.spread(loss) for group in scored.values()])
-    axes.plot([*scored], mean, color=BLUE, marker="o", ms=4, label="mean")
-    low = np.maximum(mean - spread, [min(group.scores(loss)) for group in scored.values()])  # a loss may have a bound
+    ordered = sorted(groups, key=lambda group: float(group.overrides[key]))
+    scored = [group for group in ordered if group.scores(loss)]
+    x = [float(group.overrides[key]) for group in scored]
+    mean = np.array([group.mean(loss) for group in scored])
+    spread = np.array([group.spread(loss) for group in scored])
+    low = np.maximum(mean - spread, [min(group.scores(loss)) for group in scored])  # losses may have a lower bound
+    axes.plot(x, mean, color=BLUE, marker="o", ms=4, label="mean")
     if spread.any():
-        axes.fill_between([*scored], low, mean + spread, color=BLUE, alpha=0.25, lw=0, label="± standard deviation")
-    if diverged := [value for value in sorted(x) if x[value].count("diverged")]:
+        axes.fill_between(x, low, mean + spread, color=BLUE, alpha=0.25, lw=0, label="± standard deviation")
+    if diverged := [float(group.overrides[key]) for group in ordered if group.count("diverged")]:
         top = axes.get_xaxis_transform()
         axes.plot(diverged, [0.97] * len(diverged), "kx", transform=top, label="some or all diverged")
     axes.set(xlabel=fit(key, 5, LABEL_SIZE), ylabel=fit(loss, 3, LABEL_SIZE))
-    _scale_x(axes, sorted(x))
+    _scale_x(axes, [float(group.overrides[key]) for group in ordered])
     if _is_wide(mean.tolist()) and min(low) > 0:
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
@@ -159,6 +160,7 @@ def _draw_heat_maps(
     best = [*maps][:MAX_PANELS]
     shown = sorted(best, key=lambda combination: [values[k].index(v) for k, v in zip(others, combination, strict=True)])
     columns, rows = value_labels(values[across]), value_labels(values[up])
+    # Inches: of the cells, and of a panel with its labels.
     cells_width = min(max(0.6 * len(columns), 5.0 if len(shown) == 1 else 2.5), 6)
     cells_height = min(max(0.3 * len(rows), 2.5), 6)
     width = 0.8 + max(map(text_width, rows)) + cells_width
