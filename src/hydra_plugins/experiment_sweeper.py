@@ -1,12 +1,58 @@
-"""Where Hydra looks for plugins."""
+"""The sweeper of ``experiment``. Hydra accepts plugins from the package ``hydra_plugins`` only."""
+
+from importlib.util import find_spec
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+from typing_extensions import override
 
+from experiment.configuration import schema
+from experiment.configuration.errors import ConfigurationError
+from experiment.sweeps.grid import expand, run_grid
 from experiment.sweeps.sweep import Sweep
 
 
-class ExperimentSweeper(Sweep):
-    """The sweeper of ``experiment``."""
+class ExperimentSweeper(Sweeper):
+    """Runs a grid, or a search if the configuration has ``search``.
+
+    Args:
+        params: sweep overrides by key, for configuration files; the command line overrides them.
+        callbacks: that a sweep adds to its runs. They are read from the run's configuration, not from here.
+    """
+
+    def __init__(self, params: dict[str, str] | None = None, callbacks: dict[str, Any] | None = None) -> None:
+        self.params = params or {}
+
+    @override
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+        self.loader = hydra_context.config_loader
+        self.runs = Sweep(self.loader, config, launcher)
+
+    @override
+    def sweep(self, arguments: list[str]) -> None:
+        typed = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
+        parsed = OverridesParser.create(self.loader).parse_overrides(typed)
+        overrides = {each.get_key_element(): each for each in parsed}
+        swept = {key: each for key, each in overrides.items() if each.is_sweep_override()}
+        fixed = [text for key, each in overrides.items() if key not in swept for text in expand(each)]
+        config = self.runs.composer.compose(fixed)
+        if not config.get("search"):
+            run_grid(self.runs, [*overrides.values()])
+            return
+        schema.validate(config)
+        if find_spec("optuna") is None:
+            raise ConfigurationError("search=optuna needs Optuna: pip install -c constraints.txt -e '.[optuna]'")
+        from experiment.sweeps.search import run_search  # here, since Optuna is optional
+
+        run_search(self.runs, config.search, fixed, swept)
 
 
 ConfigStore.instance().store(

@@ -1,6 +1,7 @@
-"""A search: seeded, resumable, and what it calls best is what is lowest."""
+"""A search: its trials follow from the seed, it resumes, and its best trial is the one with the lowest loss."""
 
 import csv
+import importlib
 import re
 import shlex
 import subprocess
@@ -23,22 +24,22 @@ def table(directory: str) -> list[dict[str, str]]:
         return [{k: v for k, v in row.items() if k not in ("seconds", "directory")} for row in csv.DictReader(file)]
 
 
-def test_the_best_is_the_lowest_and_its_command_can_be_pasted(train, capfd):
+def test_the_best_trial_has_the_lowest_loss_and_its_command_repeats_it(train, capfd):
     assert train("-m", "search=optuna", "search.trials=6", SHORT, "hydra.sweep.dir=s") == 0
     rows = table("s")
     assert len(rows) == 6
     assert len({(row["optimizer.lr"], row["model.hidden"]) for row in rows}) == 6
     lowest = min(rows, key=lambda row: float(row["val/loss"]))
     out = capfd.readouterr().out
-    pasted = shlex.split(re.search(r"^The best: python \S+ (.*)$", out, re.MULTILINE)[1])
+    pasted = shlex.split(re.search(r"^Best trial: python \S+ (.*)$", out, re.MULTILINE)[1])
     assert train(*pasted, "hydra.run.dir=again") == 0
     assert str(metrics(Path("again"))["val/loss"]) == lowest["val/loss"]
     assert Path("s/sweep.png").exists()
     assert all(not Path(row).name.startswith("search") for row in Path("s").iterdir())
 
 
-def test_a_killed_search_goes_on_to_its_total_as_if_never_killed(train, elsewhere):
-    """Killed at several moments, before the first trial has ended and after; the same seed makes the same trials."""
+def test_a_killed_search_resumes_with_the_same_trials(train, elsewhere):
+    """Killed during the first trial and during the third."""
     search = ["-m", "search=optuna", "search.trials=4", "trainer.max_epochs=400"]
     assert train(*search, "hydra.sweep.dir=whole") == 0
     command = [sys.executable, ROOT / "train.py", *search, "hydra.sweep.dir=killed"]
@@ -60,20 +61,20 @@ def test_another_seed_makes_other_trials(train):
     assert {row["optimizer.lr"] for row in table("0")}.isdisjoint({row["optimizer.lr"] for row in table("1")})
 
 
-def test_what_diverged_is_never_the_best(train, capfd):
+def test_a_diverged_trial_is_never_the_best(train, capfd):
     search = ["-m", "search=optuna", "search.trials=6", "model.hidden=[4]", "optimizer.lr=300,0.1,1e37"]
     assert train(*search, "trainer.max_epochs=60", "hydra.sweep.dir=s") == 0
     assert {row["status"] for row in table("s")} == {"finished", "diverged"}
-    assert "optimizer.lr=0.1" in re.search(r"The best: (.*)", capfd.readouterr().out)[1]
+    assert "optimizer.lr=0.1" in re.search(r"Best trial: (.*)", capfd.readouterr().out)[1]
 
 
-def test_what_is_fixed_is_not_searched(train):
+def test_a_key_on_the_command_line_is_not_searched(train):
     assert train("-m", "search=optuna", "search.trials=2", "optimizer.lr=0.5", SHORT, "hydra.sweep.dir=s") == 0
     assert {row["optimizer.lr"] for row in table("s")} == {"0.5"}
 
 
-def test_a_hopeless_trial_is_pruned_and_the_others_are_what_they_were(train, capfd):
-    """Rates from hopeless to good, validated often: the hopeless ones end early, and can be run to their end."""
+def test_pruning_stops_the_worst_trials_and_changes_no_other(train, capfd):
+    """With learning rates from far too small to good, validated often, those far too small end early."""
     search = ["-m", "search=optuna", "search.trials=12", "model.hidden=[4]", "optimizer.lr=0.0001,3.0,0.0002,2.0,1.0"]
     search += ["trainer.max_epochs=40", "trainer.check_val_every_n_epoch=10"]
     assert train(*search, "search.pruning=true", "hydra.sweep.dir=s") == 0
@@ -90,7 +91,7 @@ def test_a_hopeless_trial_is_pruned_and_the_others_are_what_they_were(train, cap
     assert str(metrics(Path("alone"))["val/loss"]) == good["val/loss"]
 
 
-def test_a_trial_run_again_reports_to_nobody(train, capfd, monkeypatch):
+def test_a_repeated_trial_does_not_need_its_study(train, capfd, monkeypatch):
     search = ["-m", "search=optuna", "search.trials=1", "search.pruning=true", SHORT, "hydra.sweep.dir=s"]
     assert train(*search) == 0
     (directory,) = (path.parent for path in Path("s").glob("*/metrics.json"))
@@ -103,7 +104,7 @@ def test_a_trial_run_again_reports_to_nobody(train, capfd, monkeypatch):
     assert not Path("s/study.journal").exists()
 
 
-def test_a_trial_that_fails_is_told_and_tried_again(train, stranger, capfd):  # noqa: F811
+def test_a_failed_trial_is_reported(train, stranger, capfd):  # noqa: F811
     search = [
         "-m",
         *stranger,
@@ -116,8 +117,16 @@ def test_a_trial_that_fails_is_told_and_tried_again(train, stranger, capfd):  # 
     assert train(*search, "hydra.sweep.dir=s") == 1
     error = capfd.readouterr().err
     assert "out of luck" in error
-    assert "runs them again" in error
+    assert "To run them again: python" in error
     assert {row["status"] for row in table("s")} == {"finished", "failed"}
+
+
+def test_without_optuna_the_error_says_how_to_install_it(train, capfd, monkeypatch, elsewhere):
+    plugin = importlib.import_module("hydra_plugins.experiment_sweeper")
+    monkeypatch.setattr(plugin, "find_spec", lambda name: None)
+    assert train("-m", "search=optuna") == 1
+    assert "search=optuna needs Optuna: pip install" in capfd.readouterr().err
+    assert list(elsewhere.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -135,7 +144,7 @@ def test_a_trial_that_fails_is_told_and_tried_again(train, stranger, capfd):  # 
         (["-m", "optimizer.lr=interval(0,1)"], "a list of values, or a range, can be swept"),
     ],
 )
-def test_what_cannot_be_searched_is_one_message(train, capfd, elsewhere, arguments, message):
+def test_a_search_that_cannot_run_is_one_message(train, capfd, elsewhere, arguments, message):
     assert train(*arguments, "hydra.sweep.dir=s") == 1
     error = capfd.readouterr().err
     assert message in error

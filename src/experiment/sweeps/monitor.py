@@ -1,10 +1,9 @@
-"""A sweep while it runs, wherever its runs are: a line for each that ends, one progress bar, and ``sweep.csv``."""
+"""The progress of a sweep: a line for each run that ends, a progress bar, and ``sweep.csv`` kept up to date."""
 
 import os
 import sys
 import threading
 import time
-from collections.abc import MutableSequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -13,98 +12,97 @@ from tqdm import tqdm
 
 from experiment.configuration.errors import ReportedError
 from experiment.runs.directory import write_atomically
-from experiment.sweeps import results
-from experiment.sweeps.results import Row
+from experiment.sweeps.jobs import Job
+from experiment.sweeps.results import Row, format_csv, group_by_seed, read_row
 
-POLL = 0.5  # seconds between two looks at what has ended
-WRITE = 1.0  # seconds between two writings of the file
+POLL_SECONDS = 0.5  # between two looks for runs that have ended
+WRITE_SECONDS = 1.0  # between two writings of the table
 
 
 class SweepMonitor:
-    """A context in which the rows of a sweep are kept up to date, on the terminal and in ``sweep.csv``; then, drawn.
+    """A context that keeps the rows of a sweep up to date, and at its end draws ``sweep.png``.
 
-    What a run's directory holds is all that is looked at: a run can be in this process, another one, or elsewhere.
+    It watches nothing but the runs' directories: a run can be in this process, in another one, or on another machine.
 
     Args:
         directory: of the sweep.
-        rows: of all its runs.
-        coming: how many of them are to run.
+        rows: of its runs.
+        num_launched: how many runs are launched meanwhile.
 
     Attributes:
-        errors: by directory, of runs that could not say themselves how they failed.
+        errors: by directory, of runs that failed before they could write their own ``metrics.json``.
     """
 
-    def __init__(self, directory: Path, rows: MutableSequence[Row], coming: int) -> None:
-        self.directory, self.rows = directory, rows
-        self.drawn = directory / "sweep.png"
+    def __init__(self, directory: Path, rows: list[Row], num_launched: int) -> None:
+        self.rows = rows
+        self.table, self.picture = directory / "sweep.csv", directory / "sweep.png"
         self.errors: dict[Path, str] = {}
-        self.running = {index: _written(row.directory) for index, row in enumerate(rows)}
-        self.bar = tqdm(total=coming, unit="run", disable=not sys.stderr.isatty())
-        self.leaving = threading.Event()
+        self.changed = [_change_time(row.directory) for row in rows]  # when the result in each row was written
+        self.bar = tqdm(total=num_launched, unit="run", disable=not sys.stderr.isatty())
+        self.stopping = threading.Event()
         self.thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
-        self._write()
+        self._write_table()
         self.thread.start()
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.leaving.set()
+        self.stopping.set()
         self.thread.join()
-        self._look()
+        self._update()
         self.bar.close()
         for index, row in enumerate(self.rows):
-            self.rows[index] = results.read_row(row.overrides, row.directory, self.errors.get(row.directory))
-        self._write()
-        self._draw()
+            if _change_time(row.directory) is None:
+                self.rows[index] = read_row(row.overrides, row.directory, self.errors.get(row.directory))
+        self._write_table()
+        if not self.picture.exists():
+            self._draw()
 
-    def add(self, overrides: dict[str, str], directory: Path) -> None:
-        """Watch one more run, or one of them once more."""
-        known = [index for index, row in enumerate(self.rows) if row.directory == directory]
-        if not known:
-            self.rows.append(results.read_row(overrides, directory))
-        self.running[known[0] if known else len(self.rows) - 1] = _written(directory)
+    def add(self, job: Job) -> None:
+        """Add a row for a job, unless there is one."""
+        if all(row.directory != job.directory for row in self.rows):
+            self.changed.append(_change_time(job.directory))
+            self.rows.append(read_row(job.values, job.directory))
 
     def _watch(self) -> None:
-        due, changed = time.monotonic() + WRITE, False
-        while not self.leaving.wait(POLL):
-            changed |= self._look()
+        due, changed = time.monotonic() + WRITE_SECONDS, False
+        while not self.stopping.wait(POLL_SECONDS):
+            changed |= self._update()
             if changed and time.monotonic() > due:
-                with suppress(ReportedError):  # a full disk is told when all have ended
-                    self._write()
-                due, changed = time.monotonic() + WRITE, False
+                with suppress(ReportedError):  # a full disk is reported when the sweep ends
+                    self._write_table()
+                due, changed = time.monotonic() + WRITE_SECONDS, False
 
-    def _look(self) -> bool:
-        """See which runs have ended since the last look, and say so."""
-        ended = [
-            index
-            for index, before in list(self.running.items())
-            if _written(self.rows[index].directory) not in (before, None)
-        ]
-        for index in ended:
-            del self.running[index]
-            self.rows[index] = results.read_row(self.rows[index].overrides, self.rows[index].directory)
-            self.bar.update()
-            tqdm.write(str(self.rows[index]))
-        return bool(ended)
+    def _update(self) -> bool:
+        """Read and report the runs that have ended since the last call; return whether there are any."""
+        ended = False
+        for index, row in enumerate(self.rows):
+            changed = _change_time(row.directory)
+            if changed not in (self.changed[index], None):
+                self.changed[index] = changed
+                self.rows[index] = read_row(row.overrides, row.directory)
+                self.bar.update()
+                tqdm.write(str(self.rows[index]))
+                ended = True
+        return ended
 
-    def _write(self) -> None:
-        path, text = self.directory / "sweep.csv", results.format_csv(self.rows)
-        if path.exists() and path.read_text(encoding="utf-8") == text:
+    def _write_table(self) -> None:
+        text = format_csv(self.rows)
+        if self.table.exists() and self.table.read_text(encoding="utf-8") == text:
             return
-        self.drawn.unlink(missing_ok=True)  # it is no longer the picture of it
-        write_atomically(path, text)
+        self.picture.unlink(missing_ok=True)  # it shows the table of before
+        write_atomically(self.table, text)
 
     def _draw(self) -> None:
-        if not self.drawn.exists():
-            from experiment.runs.pictures import render
-            from experiment.sweeps.pictures import draw_sweep  # here, since it takes its time
+        from experiment.runs.pictures import render  # here, since it imports torch and Matplotlib
+        from experiment.sweeps.pictures import draw_sweep
 
-            render(draw_sweep(results.group_by_seed(self.rows)), self.drawn)
+        render(draw_sweep(group_by_seed(self.rows)), self.picture)
 
 
-def _written(directory: Path) -> int | None:
-    """Return when a run last wrote its result, ``None`` if it has none."""
+def _change_time(directory: Path) -> int | None:
+    """Return when the result of a run was written, ``None`` if there is none."""
     try:
         return os.stat(f"{directory}/metrics.json").st_mtime_ns  # a Path would take most of the time
     except OSError:

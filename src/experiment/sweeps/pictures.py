@@ -1,8 +1,7 @@
 """The picture of a sweep: a curve over a numeric key, bars for a category, a heat map for two keys, panels for more."""
 
-import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,29 +11,39 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 
+from experiment.sweeps.layout import SMALL, arrange, fit, make_panels, set_value_ticks, text_width, value_labels
 from experiment.sweeps.results import SeedGroup, compared_loss, varied_keys
 
 BLUE, RED, GREY = "#0072B2", "#D55E00", "#BBBBBB"  # of Okabe and Ito's palette
-PANELS = 12  # at most
-WRITTEN = 60  # cells of a heat map in which the number stands, at most
-COLUMNS = 3  # of panels
+MAX_PANELS = 12
+MAX_BARS = 40
+MAX_NUMBERED_CELLS = 60  # of a heat map
+LABEL_SIZE = 10  # points, of keys and scores
 
 
-def draw_sweep(answers: Sequence[SeedGroup]) -> Figure:
-    """Return the picture that fits what the answers differ in: the loss by which they are compared, mean and spread."""
-    loss = compared_loss(answers)
-    values = {key: sorted(each, key=float if _numeric(each) else str) for key, each in varied_keys(answers).items()}
+def draw_sweep(groups: Sequence[SeedGroup]) -> Figure:
+    """Return the picture that fits the keys that vary; it shows the compared loss, its mean and spread over seeds."""
+    loss = compared_loss(groups)
+    values = {key: sorted(each, key=float if _numeric(each) else str) for key, each in varied_keys(groups).items()}
     keys = sorted(values, key=lambda key: (not _numeric(values[key]), -len(values[key])))
-    if len(keys) < 2:
-        figure = Figure(figsize=(7, 4.2), dpi=120)
-        axes = figure.add_axes((0.12, 0.15, 0.84, 0.76))
-        if keys and _numeric(values[keys[0]]):
-            _curve(axes, answers, keys[0], loss)
-        else:
-            _bars(axes, answers, keys[0] if keys else "", loss)
-        return figure
-    grid = 2 * len(answers) > math.prod(map(len, values.values()))
-    return (_maps if grid else _scatter)(answers, keys, values, loss)
+    if not keys or (len(keys) == 1 and not _numeric(values[keys[0]])):
+        figure = _draw_bars(groups, keys[0] if keys else "", loss)
+    elif len(keys) == 1:
+        figure = _draw_curve(groups, keys[0], loss)
+    elif 2 * len(groups) > math.prod(map(len, values.values())):
+        figure = _draw_heat_maps(groups, keys, values, loss)
+    else:  # a search tries too few of the combinations to fill a heat map
+        figure = _draw_scatters(groups, keys, values, loss)
+    if not any(group.scores(loss) for group in groups):
+        figure.supxlabel("no run has finished with a loss", fontsize=LABEL_SIZE)
+        for axes in figure.axes:
+            if not axes.images:
+                axes.set_yticks([])
+    arrange(figure)
+    for axes in figure.axes:
+        if axes.texts:
+            _shorten_cell_texts(axes)
+    return figure
 
 
 def _numeric(values: Iterable[str]) -> bool:
@@ -44,134 +53,173 @@ def _numeric(values: Iterable[str]) -> bool:
         return False
 
 
-def _logarithmic(values: Sequence[float]) -> bool:
-    """Whether the ratios of positive values that follow each other are more alike than their differences."""
+def _is_geometric(values: Sequence[float]) -> bool:
+    """Whether the ratios of successive positive values are more alike than their differences."""
     if min(values) <= 0 or max(values) < 10 * min(values):
         return False
     steps, ratios = np.diff(values), np.diff(np.log(values))
     return bool(len(values) < 3 or ratios.std() / ratios.mean() < steps.std() / steps.mean())
 
 
-def _wide(losses: Sequence[float]) -> bool:
+def _is_wide(losses: Sequence[float]) -> bool:
     """Whether losses are so far apart that a logarithmic scale shows more of them."""
     return bool(len(losses)) and min(losses) > 0 and max(losses) > 10 * min(losses)
 
 
-def _panels(count: int, width: float, height: float = 3.6, sharey: bool = False) -> tuple[Figure, list[Axes]]:
-    """Return a figure of so many panels, each of a size in inches, in about as many rows as columns."""
-    columns = min(COLUMNS, math.ceil(math.sqrt(count)))
-    rows = -(-count // columns)
-    figure = Figure(figsize=(width * columns, height * rows), dpi=120, layout="constrained")
-    panels = [*figure.subplots(rows, columns, squeeze=False, sharey=sharey).ravel()]
-    for unused in panels[count:]:
-        unused.set_axis_off()
-    return figure, panels[:count]
+def _scale_x(axes: Axes, values: Sequence[float]) -> None:
+    if _is_geometric(values):
+        axes.set_xscale("log")
+    else:
+        axes.locator_params(axis="x", nbins=5)
 
 
-def _curve(axes: Axes, answers: Sequence[SeedGroup], key: str, loss: str) -> None:
-    """Draw the mean over one numeric key, and the standard deviation around it; what has none is marked at the top."""
-    ordered = sorted(answers, key=lambda answer: float(answer.overrides[key]))
-    known = [answer for answer in ordered if answer.scores(loss)]
-    x, at = ([float(answer.overrides[key]) for answer in some] for some in (ordered, known))
-    mean, spread = (np.array([getattr(answer, what)(loss) for answer in known]) for what in ("mean", "spread"))
-    axes.plot(at, mean, color=BLUE, marker="o", ms=4, label="mean")
-    low = np.maximum(mean - spread, [min(answer.scores(loss)) for answer in known])  # no loss is below 0
+def _draw_curve(groups: Sequence[SeedGroup], key: str, loss: str) -> Figure:
+    """Draw the mean over one numeric key, and the standard deviation around it; diverged runs are marked at the top."""
+    figure, (axes,) = make_panels(1, width=7, height=4.2)
+    ordered = sorted(groups, key=lambda group: float(group.overrides[key]))
+    scored = [group for group in ordered if group.scores(loss)]
+    x = [float(group.overrides[key]) for group in scored]
+    mean = np.array([group.mean(loss) for group in scored])
+    spread = np.array([group.spread(loss) for group in scored])
+    low = np.maximum(mean - spread, [min(group.scores(loss)) for group in scored])  # losses may have a lower bound
+    axes.plot(x, mean, color=BLUE, marker="o", ms=4, label="mean")
     if spread.any():
-        axes.fill_between(at, low, mean + spread, color=BLUE, alpha=0.25, lw=0, label="± standard deviation")
-    if lost := [value for value, answer in zip(x, ordered, strict=True) if answer.count("diverged")]:
-        axes.plot(lost, [0.97] * len(lost), "kx", transform=axes.get_xaxis_transform(), label="some or all diverged")
-    axes.set(xlabel=key, ylabel=loss, xscale="log" if _logarithmic(x) else "linear")
-    if _wide(mean.tolist()) and min(low) > 0:
+        axes.fill_between(x, low, mean + spread, color=BLUE, alpha=0.25, lw=0, label="± standard deviation")
+    if diverged := [float(group.overrides[key]) for group in ordered if group.count("diverged")]:
+        top = axes.get_xaxis_transform()
+        axes.plot(diverged, [0.97] * len(diverged), "kx", transform=top, label="some or all diverged")
+    axes.set(xlabel=fit(key, 5, LABEL_SIZE), ylabel=fit(loss, 3, LABEL_SIZE))
+    _scale_x(axes, [float(group.overrides[key]) for group in ordered])
+    if _is_wide(mean.tolist()) and min(low) > 0:
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
-    axes.legend(frameon=False)
-
-
-def _bars(axes: Axes, answers: Sequence[SeedGroup], key: str, loss: str) -> None:
-    """Draw the mean of each value of a category, the standard deviation, and every run."""
-    for place, answer in enumerate(answers):
-        scores = answer.scores(loss)
-        if scores:
-            axes.bar(place, answer.mean(loss), 0.6, yerr=answer.spread(loss) or None, color=BLUE, alpha=0.5, capsize=4)
-            offsets = np.linspace(-0.2, 0.2, len(scores)) if len(scores) > 1 else [0]
-            axes.plot(place + np.array(offsets), scores, "k.", ms=4)
-        if diverged := answer.count("diverged"):
-            text = f"{diverged} diverged"
-            axes.text(place, 0.98, text, transform=axes.get_xaxis_transform(), ha="center", va="top", fontsize=8)
-    labels = [answer.overrides.get(key, f"{len(answer.rows)} runs") for answer in answers]
-    axes.set_xticks(range(len(answers)), labels, rotation=20 if max(map(len, labels)) * len(labels) > 70 else 0)
-    axes.set(xlabel=key, ylabel=loss)
-    axes.margins(x=0.5 / len(answers), y=0.1)
-    axes.grid(axis="y", alpha=0.3)
-
-
-def _scatter(answers: Sequence[SeedGroup], keys: list[str], values: dict[str, list[str]], loss: str) -> Figure:
-    """Draw the loss over each key by itself: what a search tried fills no grid."""
-    shown = keys[:PANELS]
-    figure, panels = _panels(len(shown), width=5, sharey=True)
-    known = [answer for answer in answers if answer.scores(loss)]
-    losses = [answer.mean(loss) for answer in known]
-    for axes, key in zip(panels, shown, strict=True):
-        numeric = _numeric(values[key])
-        places = [
-            float(value) if numeric else values[key].index(value) for value in (a.overrides.get(key, "") for a in known)
-        ]
-        axes.plot(places, losses, "o", color=BLUE, alpha=0.6, ms=5)
-        axes.plot(places[:1], losses[:1], "o", color=RED, ms=8, label="the lowest")
-        axes.set(xlabel=key, ylabel=loss)
-        if not numeric:
-            axes.set_xticks(range(len(values[key])), values[key], fontsize=8)
-        elif _logarithmic([float(value) for value in values[key]]):
-            axes.set_xscale("log")
-        if _wide(losses):
-            axes.set_yscale("log")
-        axes.grid(alpha=0.3)
-    panels[0].legend(frameon=False)
+    figure.legend(loc="outside upper right", ncols=3, frameon=False)
     return figure
 
 
-def _maps(answers: Sequence[SeedGroup], keys: list[str], values: dict[str, list[str]], loss: str) -> Figure:
+def _draw_bars(groups: Sequence[SeedGroup], key: str, loss: str) -> Figure:
+    """Draw the mean of each value of a category, the standard deviation, and every run."""
+    shown = groups[:MAX_BARS]
+    figure, (axes,) = make_panels(1, width=max(7, 1.5 + 0.22 * len(shown)), height=5 if len(shown) > 4 else 4.2)
+    labels = []
+    for place, group in enumerate(shown):
+        scores, diverged = group.scores(loss), group.count("diverged")
+        if scores:
+            axes.bar(place, group.mean(loss), 0.6, yerr=group.spread(loss) or None, color=BLUE, alpha=0.5, capsize=4)
+            offsets = np.linspace(-0.2, 0.2, len(scores)) if len(scores) > 1 else np.zeros(1)
+            axes.plot(place + offsets, scores, "k.", ms=4)
+        runs = f"{len(group.rows)} run{'s' if len(group.rows) > 1 else ''}"
+        (label,) = value_labels([group.overrides.get(key, "")]) if key else [runs]
+        labels.append(f"{label} ({diverged} diverged)" if diverged else label)
+    set_value_ticks(axes.xaxis, labels, length=6)
+    axes.set(xlabel=fit(key, 5, LABEL_SIZE), ylabel=fit(loss, 3, LABEL_SIZE))
+    axes.margins(x=0.5 / len(shown), y=0.1)
+    axes.grid(axis="y", alpha=0.3)
+    _note_omitted(figure, len(shown), len(groups), "values, those with the lowest loss")
+    return figure
+
+
+def _note_omitted(figure: Figure, shown: int, total: int, what: str) -> None:
+    if shown < total:
+        figure.supxlabel(f"{shown} of {total} {what}", fontsize=LABEL_SIZE)
+
+
+def _draw_scatters(
+    groups: Sequence[SeedGroup], keys: Sequence[str], values: Mapping[str, list[str]], loss: str
+) -> Figure:
+    """Draw the loss over each key in a panel."""
+    figure, panels = make_panels(min(len(keys), MAX_PANELS), width=5, height=3.6, sharey=True)
+    scored = [group for group in groups if group.scores(loss)]
+    losses = [group.mean(loss) for group in scored]
+    for axes, key in zip(panels, keys, strict=False):
+        chosen = [group.overrides.get(key, "") for group in scored]
+        if _numeric(values[key]):
+            places = [float(value) for value in chosen]
+            _scale_x(axes, [float(value) for value in values[key]])
+        else:
+            places = [values[key].index(value) for value in chosen]
+            set_value_ticks(axes.xaxis, value_labels(values[key]), length=3.5)
+        axes.plot(places, losses, "o", color=BLUE, alpha=0.6, ms=5)
+        axes.plot(places[:1], losses[:1], "o", color=RED, ms=8, label="lowest")
+        axes.set(xlabel=fit(key, 3.5, LABEL_SIZE), yscale="log" if _is_wide(losses) else "linear")
+        axes.set_ylabel(fit(loss, 2, LABEL_SIZE))
+        axes.grid(alpha=0.3)
+    figure.legend(handles=panels[0].lines[1:], loc="outside upper right", frameon=False)
+    _note_omitted(figure, len(panels), len(keys), "keys")
+    return figure
+
+
+def _draw_heat_maps(
+    groups: Sequence[SeedGroup], keys: Sequence[str], values: Mapping[str, list[str]], loss: str
+) -> Figure:
     """Draw a heat map over the first two keys for each combination of the others."""
     across, up, *others = keys
-    combinations = list(itertools.product(*(values[key] for key in others)))[:PANELS]
-    width = max(3.7, min(0.55 * len(values[across]) + 1.9, 7.5)) if len(combinations) > 1 else 8
-    figure, panels = _panels(len(combinations), width, height=3.8)
-    means = [mean for answer in answers if math.isfinite(mean := answer.mean(loss))]
-    norm = (LogNorm if _wide(means) else Normalize)(min(means, default=0), max(means, default=1))
-    for axes, combination in zip(panels, combinations, strict=True):
-        chosen = [a for a in answers if tuple(a.overrides.get(key, "") for key in others) == combination]
-        shades = _map(axes, chosen, across, up, values, loss, norm, best=answers[0])
-        axes.set_title("\n".join(f"{key}={value}" for key, value in zip(others, combination, strict=True)), fontsize=9)
-    figure.colorbar(shades, ax=panels, label=f"{loss}, the lowest framed", shrink=0.9)
+    maps: dict[tuple[str, ...], list[SeedGroup]] = {}
+    for group in groups:
+        maps.setdefault(tuple(group.overrides.get(key, "") for key in others), []).append(group)
+    best = [*maps][:MAX_PANELS]
+    shown = sorted(best, key=lambda combination: [values[k].index(v) for k, v in zip(others, combination, strict=True)])
+    columns, rows = value_labels(values[across]), value_labels(values[up])
+    # Inches: of the cells, and of a panel with its labels.
+    cells_width = min(max(0.6 * len(columns), 5.0 if len(shown) == 1 else 2.5), 6)
+    cells_height = min(max(0.3 * len(rows), 2.5), 6)
+    width = 0.8 + max(map(text_width, rows)) + cells_width
+    height = 0.8 + max(map(text_width, columns)) + cells_height + 0.17 * len(others)
+    figure, panels = make_panels(len(shown), width, height)
+    means = [mean for group in groups if math.isfinite(mean := group.mean(loss))]
+    norm = (LogNorm if _is_wide(means) else Normalize)(min(means, default=0), max(means, default=1))
+    for axes, combination in zip(panels, shown, strict=True):
+        image = _draw_heat_map(axes, maps[combination], (across, up), values, loss, norm)
+        set_value_ticks(axes.xaxis, columns, cells_width)
+        set_value_ticks(axes.yaxis, rows, cells_height)
+        axes.set(xlabel=fit(across, width - 1, LABEL_SIZE), ylabel=fit(up, cells_height, LABEL_SIZE))
+        titles = (f"{key}={value}" for key, value in zip(others, combination, strict=True))
+        axes.set_title("\n".join(fit(title, width - 0.4, 9) for title in titles), fontsize=9)
+        if groups[0] in maps[combination] and means:
+            place = [values[key].index(groups[0].overrides.get(key, "")) - 0.5 for key in (across, up)]
+            axes.add_patch(Rectangle((place[0], place[1]), 1, 1, fill=False, ec=RED, lw=2.5, zorder=3))
+    if means:
+        label = f"{fit(loss, 1, LABEL_SIZE)} (lowest framed; × diverged)"
+        figure.set_figwidth(figure.get_figwidth() + 1.2)
+        figure.colorbar(image, ax=panels, label=label, shrink=0.9)
+    _note_omitted(figure, len(shown), len(maps), "combinations, those with the lowest loss")
     return figure
 
 
-def _map(
+def _draw_heat_map(
     axes: Axes,
-    answers: Sequence[SeedGroup],
-    across: str,
-    up: str,
-    values: dict[str, list[str]],
+    groups: Sequence[SeedGroup],
+    keys: tuple[str, str],
+    values: Mapping[str, list[str]],
     loss: str,
     norm: Normalize,
-    best: SeedGroup,
 ) -> AxesImage:
+    """Draw the mean of each group in a cell, whose column and row are the group's values of the two keys."""
+    across, up = keys
     grid = np.full((len(values[up]), len(values[across])), np.nan)
-    for answer in answers:
-        row, column = (values[key].index(answer.overrides.get(key, "")) for key in (up, across))
-        grid[row, column] = answer.mean(loss)
-        if answer is best and answer.scores(loss):
-            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, ec=RED, lw=2.5, zorder=3))
-        known = math.isfinite(grid[row, column])
-        if not known and answer.count("diverged"):
-            axes.text(column, row, "diverged", ha="center", va="center", fontsize=7, rotation=30)
-        elif known and grid.size <= WRITTEN:
-            dark = norm(grid[row, column]) < 0.5
-            text = f"{grid[row, column]:.3g}"
-            axes.text(column, row, text, ha="center", va="center", fontsize=7, color="white" if dark else "black")
-    colours = colormaps["cividis"].with_extremes(bad=GREY)
-    shades = axes.imshow(np.where(np.isfinite(grid), grid, np.nan), colours, norm=norm, origin="lower", aspect="auto")
-    axes.set(xlabel=across, ylabel=up)
-    axes.set_xticks(range(grid.shape[1]), values[across], rotation=30 if grid.shape[1] > 6 else 0, fontsize=8)
-    axes.set_yticks(range(grid.shape[0]), values[up], fontsize=8)
-    return shades
+    for group in groups:
+        row, column = (values[key].index(group.overrides.get(key, "")) for key in (up, across))
+        mean = group.mean(loss)
+        text, color = "", "black"
+        if math.isfinite(mean):
+            grid[row, column] = mean
+            text = f"{mean:.3g}" if grid.size <= MAX_NUMBERED_CELLS else ""
+            color = "white" if norm(mean) < 0.5 else "black"
+        elif group.count("diverged"):
+            text = "diverged"
+        axes.text(column, row, text, ha="center", va="center", fontsize=SMALL - 1, color=color)
+    shades = colormaps["cividis"].with_extremes(bad=GREY)
+    return axes.imshow(grid, shades, norm=norm, origin="lower", aspect="auto")
+
+
+def _shorten_cell_texts(axes: Axes) -> None:
+    """Keep the texts that fit into the cells of a heat map: a mark stands for "diverged", numbers are left out."""
+    rows, columns = axes.images[0].get_size()
+    width, height = 0.9 * axes.bbox.width / columns, axes.bbox.height / rows
+    numbers = [text for text in axes.texts if text.get_text() != "diverged"]
+    diverged = [text for text in axes.texts if text.get_text() == "diverged"]
+    for texts, short in ((numbers, ""), (diverged, "×"), (diverged, "")):
+        extents = [text.get_window_extent() for text in texts]
+        if any(extent.width > width or extent.height > height for extent in extents):
+            for text in texts:
+                text.set_text(short)

@@ -1,4 +1,4 @@
-"""Pruning: a trial of a search that does worse than half of those before it is stopped."""
+"""Pruning: stops a trial of a search whose ``val/loss`` is worse than the median of the trials before it."""
 
 import math
 from pathlib import Path
@@ -6,15 +6,17 @@ from pathlib import Path
 import optuna
 from lightning.pytorch import Callback, LightningModule, Trainer
 from optuna.pruners import MedianPruner
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial
+from typing_extensions import override
 
 from experiment.runs.signals import RunStopped
+from experiment.sweeps.study import open_journal
 
 
 class Pruning(Callback):
-    """Reports ``val/loss`` to a study after each validation, and raises ``RunStopped`` where the trial is hopeless.
+    """Reports ``val/loss`` to a study after each validation, and raises ``RunStopped`` if the trial is to be pruned.
+
+    A search adds it to its runs through ``hydra.sweeper.callbacks``.
 
     Args:
         path: of the study's file.
@@ -23,19 +25,15 @@ class Pruning(Callback):
     """
 
     def __init__(self, path: Path, study: str, number: int) -> None:
-        storage = JournalStorage(JournalFileBackend(str(path)))
-        self.study = optuna.load_study(storage=storage, study_name=study, pruner=MedianPruner())
+        self.study = optuna.load_study(storage=open_journal(path), study_name=study, pruner=MedianPruner())
         self.trial = Trial(self.study, self.study.trials[number]._trial_id)
 
+    @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report, and see whether it is worth going on."""
         loss = float(trainer.callback_metrics.get("val/loss", math.nan))
-        if trainer.sanity_checking or not math.isfinite(loss) or trainer.global_step in self._reported:
+        reported = self.study.trials[self.trial.number].intermediate_values  # a resumed run validates some steps again
+        if trainer.sanity_checking or not math.isfinite(loss) or trainer.global_step in reported:
             return
         self.trial.report(loss, trainer.global_step)
         if self.trial.should_prune():
             raise RunStopped(f"pruned after {trainer.global_step} steps: val/loss {loss:.4g} is worse than the median")
-
-    @property
-    def _reported(self) -> dict[int, float]:
-        return self.study.trials[self.trial.number].intermediate_values

@@ -1,4 +1,4 @@
-"""Many runs: all checked first, each in the directory that its overrides name, each as if it were alone."""
+"""A grid: each run equals the same run alone, and the same command resumes, widens and extends the sweep."""
 
 import csv
 import gc
@@ -13,24 +13,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import pytest
 import torch
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.types import RunMode
 from lightning.pytorch import Trainer
-from omegaconf import OmegaConf
 
-from experiment.sweeps.sweep import Sweep, directory_name
 from tests.conftest import ROOT, checkpoint, metrics, plain_loop, snapshot
 from tests.runs.test_run import curve, stranger  # noqa: F401
 
 SHORT = "trainer.max_epochs=20"
 
 
-def test_six_runs_each_as_if_alone(train, run, capfd):
+def test_each_run_of_a_sweep_equals_the_same_run_alone(train, run, capfd):
     assert train("-m", "optimizer.lr=0.01,0.1,1", "seed=0,1", SHORT, "hydra.sweep.dir=sweep") == 0
     output = capfd.readouterr()
     assert output.out.count(": finished, ") == 6
@@ -48,7 +42,7 @@ def test_six_runs_each_as_if_alone(train, run, capfd):
     assert metrics(Path("sweep/optimizer.lr=1,seed=0")) | {"seconds": 0} == metrics(alone) | {"seconds": 0}
 
 
-def test_a_run_gives_the_same_bits_first_or_last(train):
+def test_a_run_does_not_depend_on_its_place_in_the_sweep(train):
     assert train("-m", "data.batch_size=7", "seed=0,5", SHORT, "hydra.sweep.dir=up") == 0
     assert train("-m", "data.batch_size=7", "seed=5,0", SHORT, "hydra.sweep.dir=down") == 0
     for seed in (0, 5):
@@ -56,7 +50,7 @@ def test_a_run_gives_the_same_bits_first_or_last(train):
         assert curve(first) == curve(second)
 
 
-def test_the_same_command_again_changes_nothing_and_a_wider_one_adds(train):
+def test_a_repeated_sweep_changes_nothing_and_a_wider_or_longer_one_adds_to_it(train):
     assert train("-m", "seed=0,1", SHORT, "hydra.sweep.dir=sweep") == 0
     before = {name: snapshot(Path("sweep", name)) for name in ("seed=0", "seed=1")}
     assert train("-m", "seed=0,1,2", SHORT, "hydra.sweep.dir=sweep") == 0
@@ -66,13 +60,13 @@ def test_the_same_command_again_changes_nothing_and_a_wider_one_adds(train):
     assert [metrics(Path(f"sweep/seed={seed}"))["epoch"] for seed in range(3)] == [30] * 3
 
 
-def test_another_sweep_in_the_same_directory_is_refused_where_it_is_another_run(train, capfd):
+def test_a_run_of_another_configuration_in_the_directory_is_refused(train, capfd):
     assert train("-m", "seed=0,1", SHORT, "hydra.sweep.dir=sweep") == 0
     before = {k: v for k, v in snapshot(Path("sweep")).items() if "/" in k}
     config = Path("mine/experiment/other.yaml")
     config.parent.mkdir(parents=True)
     config.write_text("# @package _global_\ndata: {noise: 0.5}\n")
-    # A name says the overrides alone, and an experiment's file can change what stands behind it.
+    # The name holds the overrides alone: it stays the same when the file of an experiment changes.
     sweep = ["-m", "--config-dir", "mine", "seed=0,1", "experiment=other", "hydra.sweep.dir=sweep"]
     assert train(*sweep, SHORT) == 0
     assert {k: v for k, v in snapshot(Path("sweep")).items() if k in before and "/" in k}.items() <= before.items()
@@ -82,7 +76,7 @@ def test_another_sweep_in_the_same_directory_is_refused_where_it_is_another_run(
     assert "data.noise: 0.5 there, 0.4 here" in capfd.readouterr().err
 
 
-def test_a_run_that_fails_leaves_the_others_alone(train, stranger, capfd):  # noqa: F811
+def test_the_other_runs_continue_when_one_fails(train, stranger, capfd):  # noqa: F811
     assert train("-m", *stranger, "model.fail_at=-1,2,-2", "hydra.sweep.dir=sweep") == 1
     error = capfd.readouterr().err
     assert "1 of 3 runs failed" in error
@@ -93,6 +87,16 @@ def test_a_run_that_fails_leaves_the_others_alone(train, stranger, capfd):  # no
         path.parent.name.split(",")[1]: metrics(path.parent)["status"] for path in Path("sweep").glob("*/metrics.json")
     }
     assert status == {"model.fail_at=-1": "finished", "model.fail_at=2": "failed", "model.fail_at=-2": "finished"}
+
+
+def test_a_dry_run_that_fails_is_reported(train, stranger, capfd):  # noqa: F811
+    sweep = ["-m", *stranger, "+trainer.fast_dev_run=true", "hydra.sweep.dir=sweep"]
+    assert train(*sweep, "model.fail_at=-1,-2") == 0
+    assert train(*sweep, "model.fail_at=-1,0") == 1
+    error = capfd.readouterr().err
+    assert "1 of 2 runs failed" in error
+    assert "out of luck" in error
+    assert not Path("sweep/sweep.csv").exists()
 
 
 def test_a_sweep_over_nothing_is_an_error(train, capfd, elsewhere):
@@ -116,39 +120,7 @@ def test_a_long_sweep_leaks_no_memory(train):
     assert after - before < 30e6
 
 
-@pytest.mark.parametrize(
-    ("overrides", "varied", "name"),
-    [
-        (["seed=3", "optimizer.lr=0.1"], set(), "optimizer.lr=0.1,seed=3"),
-        (["optimizer.lr=0.10"], set(), "optimizer.lr=0.1"),
-        (["optimizer.lr=2"], set(), "optimizer.lr=2"),
-        (["optimizer.lr=1e-5"], set(), "optimizer.lr=1.0e-05"),
-        (["model.hidden=[8, 8]"], set(), "model.hidden=[8,8]"),
-        (["data.batch_size=null", "optimizer=adam"], set(), "data.batch_size=null,optimizer=adam"),
-        (["trainer.max_epochs=5", "seed=1"], set(), "seed=1"),
-        (["trainer.max_epochs=5", "seed=1"], {"trainer.max_epochs"}, "seed=1,trainer.max_epochs=5"),
-        (["trainer.accelerator=cpu", "trainer.devices=2", "seed=1", "hydra.job.chdir=false"], set(), "seed=1"),
-        (["trainer.max_epochs=5"], set(), "default"),
-        (["+a.b='x/y'"], set(), "a.b=x%2Fy"),
-        (["a='100%'"], set(), "a=100%25"),
-        ([r"a='it\'s'"], set(), "a=it%27s"),
-        (['a="x\\y"'], set(), "a=x%5Cy"),
-        (["a='ü λ'"], set(), "a=ü λ"),
-        (["a={b:1,c:[x,2]}"], set(), "a={b:1,c:[x,2]}"),
-        (["~a.b"], set(), "~a.b"),
-    ],
-)
-def test_a_directory_is_named_by_its_overrides(overrides, varied, name):
-    assert directory_name(overrides, varied) == name
-
-
-def test_a_long_name_is_cut_and_ends_in_a_hash():
-    names = {directory_name([f"a='{'ü' * 300}{end}'"], set()) for end in "xy"}
-    assert len(names) == 2
-    assert all(190 < len(name.encode()) <= 200 for name in names)
-
-
-def test_odd_values_make_directories_that_can_be_found_again(train):
+def test_lists_and_unicode_in_directory_names(train):
     odd = "data.line=[1,-1,0.5]"
     assert train("-m", odd, "model.hidden=[3],[2,2]", "trainer.max_epochs=2", "hydra.sweep.dir='a b/ü'") == 0
     for hidden in ("[3]", "[2,2]"):
@@ -160,7 +132,7 @@ def rows(directory: str = "sweep") -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_the_best_answer_stands_first_and_what_diverged_last(train, capfd):
+def test_the_table_starts_with_the_best_and_ends_with_the_diverged(train, capfd):
     rates = "optimizer.lr=1e37,0.001,300,0.1"
     assert train("-m", rates, "trainer.max_epochs=100", "hydra.sweep.dir=sweep") == 0
     head, *told = capfd.readouterr().out.partition("\n\n")[2].splitlines()[:5]
@@ -170,7 +142,7 @@ def test_the_best_answer_stands_first_and_what_diverged_last(train, capfd):
     assert all(line.endswith("1 diverged") for line in told[2:])
 
 
-def test_seeds_are_one_answer_with_mean_and_standard_deviation(train, capfd):
+def test_the_table_shows_mean_and_standard_deviation_over_seeds(train, capfd):
     assert train("-m", "optimizer.lr=0.01,1", "seed=0,1,2", SHORT, "hydra.sweep.dir=sweep") == 0
     told = capfd.readouterr().out.partition("\n\n")[2].splitlines()[1:3]
     assert [line.split()[:2] for line in told] == [["1", "3"], ["0.01", "3"]]
@@ -179,7 +151,7 @@ def test_seeds_are_one_answer_with_mean_and_standard_deviation(train, capfd):
         assert f" {np.mean(losses):.4g} ± {np.std(losses, ddof=1):.2g} " in line
 
 
-def test_the_csv_holds_every_run_as_its_own_file_does(train):
+def test_the_csv_has_the_metrics_of_every_run(train):
     assert train("-m", "model.hidden=[3],[2,2]", "optimizer.lr=0.10,1e-5", SHORT, "hydra.sweep.dir=sweep") == 0
     found = rows()
     assert [(row["model.hidden"], row["optimizer.lr"]) for row in found] == [
@@ -195,13 +167,13 @@ def test_the_csv_holds_every_run_as_its_own_file_does(train):
     assert Path("sweep/sweep.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_failed_is_a_row_and_the_same_command_runs_it_again(train, stranger, capfd):  # noqa: F811
+def test_a_failed_run_is_a_row_and_the_printed_command_runs_it_again(train, stranger, capfd):  # noqa: F811
     sweep = ["-m", *stranger, "model.fail_at=-1,2", "hydra.sweep.dir=sweep"]
     assert train(*sweep) == 1
     assert {row["model.fail_at"]: row["status"] for row in rows()} == {"-1": "finished", "2": "failed"}
     assert "out of luck" in next(row["error"] for row in rows() if row["status"] == "failed")
     error = capfd.readouterr().err
-    command = re.search(r"failed; (python .*) runs them again:", error)[1]
+    command = re.search(r"1 of 2 runs failed. To run them again: (python .*)", error)[1]
     assert shlex.split(command)[2:] == sweep
     before = snapshot(Path("sweep"))
     assert train(*sweep) == 1
@@ -209,8 +181,8 @@ def test_what_failed_is_a_row_and_the_same_command_runs_it_again(train, stranger
     assert untouched.items() <= snapshot(Path("sweep")).items()
 
 
-def test_a_killed_sweep_is_finished_by_the_same_command(elsewhere, train):
-    """Killed with its second run amid training: what was finished stays as it is, the rest is as if nothing was."""
+def test_the_same_command_resumes_a_killed_sweep(elsewhere, train):
+    """Killed while its second run trains: the first is not touched, the others equal uninterrupted runs."""
     sweep = ["-m", "seed=0,1,2", "trainer.max_epochs=1500"]
     with subprocess.Popen([sys.executable, ROOT / "train.py", *sweep, "hydra.sweep.dir=killed"], stdout=-3) as process:
         while not Path("killed/seed=1/checkpoints/last.ckpt").exists():
@@ -227,7 +199,7 @@ def test_a_killed_sweep_is_finished_by_the_same_command(elsewhere, train):
     assert [row["status"] for row in rows("killed")] == ["finished"] * 3
 
 
-def test_a_complete_sweep_is_told_without_torch_and_nothing_is_changed(train, elsewhere):
+def test_a_complete_sweep_is_reported_without_importing_torch_and_nothing_is_changed(train, elsewhere):
     sweep = ["-m", "optimizer=sgd,adam", "seed=0,1", SHORT, "hydra.sweep.dir=sweep"]
     assert train(*sweep) == 0
     before = {k: v for k, v in snapshot(Path("sweep")).items() if k != "multirun.yaml"}
@@ -241,8 +213,8 @@ def test_a_complete_sweep_is_told_without_torch_and_nothing_is_changed(train, el
     assert before.items() <= snapshot(Path("sweep")).items()
 
 
-def test_what_an_engine_loses_is_told(train, capfd, monkeypatch):
-    """An engine that says that all is well, and has run nothing."""
+def test_runs_that_a_launcher_loses_are_reported(train, capfd, monkeypatch):
+    """A launcher that reports success, but has run nothing."""
 
     def launch(jobs: list[list[str]], initial_job_idx: int) -> list[JobReturn]:
         return [JobReturn(overrides=job, status=JobStatus.COMPLETED) for job in jobs]
@@ -255,41 +227,7 @@ def test_what_an_engine_loses_is_told(train, capfd, monkeypatch):
     assert [row["status"] for row in rows()] == ["pending"] * 2
 
 
-def test_what_differs_in_plain_values_is_composed_once():
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        sweep = Sweep()
-        sweep.loader, sweep.directory = GlobalHydra.instance().config_loader(), Path("sweep")
-        sweep.master = sweep.loader.load_configuration("config", [], RunMode.MULTIRUN)
-        for optimizer in ("sgd", "adam"):
-            for seed in range(5):
-                sweep.job([f"optimizer={optimizer}", f"seed={seed}", f"optimizer.lr={seed}"], set())
-        assert [*sweep.composed] == [("optimizer=sgd",), ("optimizer=adam",)]
-
-
-def test_new_values_add_rows_to_those_that_are_there(train):
+def test_the_csv_keeps_the_rows_of_earlier_sweeps(train):
     assert train("-m", "optimizer.lr=0.1,1", SHORT, "hydra.sweep.dir=sweep") == 0
     assert train("-m", "optimizer.lr=10", SHORT, "hydra.sweep.dir=sweep") == 0
     assert {row["optimizer.lr"] for row in rows()} == {"0.1", "1", "10"}
-
-
-@pytest.mark.parametrize(
-    "job",
-    [
-        ["seed=3", "optimizer.lr=0.5", "model.hidden=[8,8]"],
-        ["optimizer=adam", "optimizer.lr=0.5", "data.line=[1,2,3]"],
-        ["experiment=mini_batches", "trainer.gradient_clip_val=0.5", "data.batch_size=null"],
-        ["data.noise=0.5", "~callbacks.decision_boundary"],
-        ["+callbacks.stop._target_=a.B", "callbacks.stop.patience=3", "model.activation='tanh'"],
-        ["optimizer.betas=[0.1,0.2]", "optimizer=adamw", "seed=1"],
-    ],
-)
-def test_a_job_is_composed_as_hydra_composes_it(job):
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        loader = GlobalHydra.instance().config_loader()
-        sweep = Sweep()
-        sweep.loader, sweep.directory = loader, Path("sweep")
-        sweep.master = loader.load_configuration("config", [], RunMode.MULTIRUN)
-        for overrides in ([], job, job):  # from nothing, and from what was composed before
-            theirs = loader.load_sweep_config(sweep.master, overrides)
-            theirs = OmegaConf.masked_copy(theirs, [key for key in theirs if key != "hydra"])
-            assert OmegaConf.to_yaml(sweep.job(overrides, set()).config) == OmegaConf.to_yaml(theirs)

@@ -1,0 +1,91 @@
+"""The jobs of a sweep: from overrides to composed configurations, without composing each one from the start."""
+
+import copy
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.types import OverrideType
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from experiment.configuration.compose import without_hydra
+from experiment.configuration.overrides import override_values, parse_override, quote_for_hydra
+from experiment.sweeps.names import directory_name
+
+
+@dataclass
+class Job:
+    """One run of a sweep.
+
+    Attributes:
+        overrides: of the run, in Hydra's grammar.
+        values: the overrides by key, as YAML writes them.
+        directory: of the run.
+        config: what the overrides compose, without Hydra's own part.
+        hydra_overrides: of Hydra's own configuration; the run is the same without them.
+    """
+
+    overrides: list[str]
+    values: dict[str, str]
+    directory: Path
+    config: DictConfig
+    hydra_overrides: list[str] = field(default_factory=list)
+
+    @property
+    def arguments(self) -> list[str]:
+        """The overrides to launch the job with."""
+        subdirectory = f"hydra.sweep.subdir={quote_for_hydra(self.directory.name)}"
+        return [*self.overrides, subdirectory, *self.hydra_overrides]
+
+
+class JobComposer:
+    """Composes jobs as Hydra does, which takes 50 ms, but once only for all jobs that differ in plain values.
+
+    Args:
+        loader: Hydra's configuration loader.
+        sweep_config: the configuration of the sweep.
+
+    Attributes:
+        composed: a configuration for each set of overrides that only Hydra can compose.
+    """
+
+    def __init__(self, loader: ConfigLoader, sweep_config: DictConfig) -> None:
+        self.loader, self.sweep_config = loader, sweep_config
+        self.directory = Path(sweep_config.hydra.sweep.dir)
+        self.composed: dict[tuple[str, ...], DictConfig] = {}
+        self._plain_values: dict[str, bool] = {}
+
+    def job(self, overrides: list[str], varied: Collection[str]) -> Job:
+        """Return the job with these overrides; ``varied`` are the keys that the sweep varies."""
+        directory = self.directory / directory_name(overrides, varied)
+        return Job(overrides, override_values(overrides), directory, self.compose(overrides))
+
+    def compose(self, overrides: list[str]) -> DictConfig:
+        """Return the configuration that overrides compose, without Hydra's own part.
+
+        Raises:
+            HydraException: they cannot be composed.
+        """
+        values = [override for override in overrides if self._is_plain_value(override)]
+        others = tuple(override for override in overrides if override not in values)
+        if others not in self.composed:
+            self.composed[others] = without_hydra(self.loader.load_sweep_config(self.sweep_config, list(others)))
+        config = copy.deepcopy(self.composed[others])
+        try:
+            for override in map(parse_override, values):
+                OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        except OmegaConfBaseException:
+            self.loader.load_sweep_config(self.sweep_config, overrides)  # raises Hydra's own error
+            raise
+        return config
+
+    def _is_plain_value(self, override: str) -> bool:
+        """Whether an override changes the value of a key: it chooses no group, adds or deletes nothing."""
+        if override not in self._plain_values:
+            parsed = parse_override(override)
+            group = self.loader.get_group_options(parsed.key_or_group)
+            other = parsed.is_hydra_override() or parsed.package or group or parsed.type != OverrideType.CHANGE
+            self._plain_values[override] = not other
+        return self._plain_values[override]
