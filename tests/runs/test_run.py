@@ -293,7 +293,7 @@ def test_checkpoints_of_nobodys_run_are_not_gone_on_from(run, train, capfd):
     (directory / ".hydra/config.yaml").unlink()
     before = snapshot(directory)
     assert train("hydra.run.dir=run", SHORT) == 1
-    assert "whose configuration is not there" in capfd.readouterr().err
+    assert "whose configuration is missing" in capfd.readouterr().err
     assert snapshot(directory) == before
 
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from experiment.configuration.identity import FREE, HORIZON
 from experiment.configuration.overrides import override_values
 
-UNNAMED = {*FREE, HORIZON, "search"}  # keys that name a directory only where the sweep varies them
+UNNAMED = {*FREE, *HORIZON, "search"}  # keys that name a directory only where the sweep varies them
 MAX_BYTES = 200
 
 
