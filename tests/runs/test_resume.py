@@ -79,7 +79,7 @@ def test_a_signal_saves_and_tells_how_to_go_on(elsewhere, number, status, batche
     assert len(curve(directory)) == content["step"]
     assert not batches or content["epoch"] == 0
     told = Path(f"{directory}.out").read_text()
-    assert told.startswith("Interrupted. To go on: python ")
+    assert told.startswith("Interrupted. To resume: python ")
     assert "train.py trainer.max_epochs=100000 " in told
     assert f"\"hydra.run.dir='{directory}'\"" in told
     assert "Traceback" not in told
@@ -153,7 +153,7 @@ def test_the_best_state_survives_a_death_between_the_two_files(elsewhere, monkey
     put = checkpoints.move_into_place
 
     def dies_after(file: Path, place: Path) -> None:
-        waiting = (file.parent / "better.ckpt").exists()
+        waiting = (file.parent / "next_best.ckpt").exists()
         put(file, place)
         if waiting:
             os._exit(9)
@@ -228,7 +228,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_newest_whole_one(run, capfd
     last.write_bytes(last.read_bytes()[:1000])
     capfd.readouterr()
     run("trainer.max_epochs=50")
-    assert "last.ckpt is damaged: going on from " in capfd.readouterr().out
+    assert "resuming from previous.ckpt, step " in capfd.readouterr().out
     assert faults.result(directory) == faults.result(straight)
 
 

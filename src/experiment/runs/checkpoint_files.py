@@ -140,21 +140,18 @@ def load_newest(directory: Path) -> tuple[Path | None, dict[str, Any]]:
     """Return the newest checkpoint that is whole and can be resumed, with its content; ``None`` if there are none.
 
     Raises:
-        ConfigurationError: there are checkpoints and all are damaged, or one holds more than plain data.
+        ConfigurationError: there are checkpoints and none can be resumed, or one holds more than plain data.
     """
     paths = [path for name in ("last", "previous", "best") if (path := directory / f"{name}.ckpt").exists()]
-    whole = False
     for path in paths:
         content = load_checkpoint(path)
-        if content is None:
-            log.info(f"{path} is damaged.")
-        elif content.get("resumable") or content.get("stop_reason"):
+        if content is not None and (content.get("resumable") or content.get("stop_reason")):
             if path != paths[0]:
-                log.info(f"Resuming from {path.name} instead, step {content['global_step']}.")
+                step = content["global_step"]
+                log.info(f"{paths[0]} is damaged or within an epoch: resuming from {path.name}, step {step}.")
             return path, content
-        whole |= content is not None
-    if paths and not whole:
-        raise ConfigurationError(f"{paths[0]} is damaged, and there is no other checkpoint to resume from.")
+    if paths:
+        raise ConfigurationError(f"{paths[0]} is damaged or cannot be resumed, and there is no other checkpoint.")
     return None, {}
 
 
