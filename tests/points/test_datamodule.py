@@ -8,8 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from experiment.points import datamodule
-from experiment.points import shapes
+from experiment.points import datamodule, shapes
 from experiment.points.classifier import PointsClassifier
 from experiment.points.datamodule import Batches, PointsDataModule
 
