@@ -87,7 +87,7 @@ def draw_plane(axes: Axes, model: PointsClassifier, points: Batches, problem: di
     if len(model.net.layers) > 1:
         _draw_neurons(axes, model)
     accuracy = _draw_points(axes, model, points)
-    axes.set_title(f"step {step:,}: {accuracy:.1%} right", fontsize=11)
+    axes.set_title(f"step {step:,}: {accuracy:.1%} right", fontsize=11, y=1)
 
 
 def _draw_line(axes: Axes, a: float, b: float, c: float, **style: Any) -> None:

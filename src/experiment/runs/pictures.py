@@ -4,15 +4,15 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import numpy as np
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from matplotlib.transforms import Bbox
+from matplotlib.transforms import Bbox, BboxBase
 
 from experiment.runs.logger import encode_png, read_scalars
 
@@ -22,7 +22,7 @@ Curve = list[tuple[int, float]]  # steps and values
 STYLES: dict[str, dict[str, Any]] = {
     "train/loss": {"color": "#0072B2"},
     "val/loss": {"color": "#E69F00", "marker": "o", "ms": 3},
-    "test/loss": {"color": "black", "marker": "x", "ls": ""},
+    "test/loss": {"color": "black", "marker": "x", "ms": 6, "ls": ""},
 }
 OTHER_COLORS = ("#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
 DPI = 100
@@ -84,7 +84,8 @@ def plot_curve(axes: Axes, curve: Curve, **style: Any) -> None:
 
 def label_axes(axes: Axes, curves: Iterable[Curve], title: str, label: str) -> None:
     """Label the axes of curves over the steps; positive values far apart get a logarithmic scale."""
-    axes.set(xlabel="step", ylabel=label, title=title)
+    axes.set(xlabel="step", ylabel=label)
+    axes.set_title(title, y=1)
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 2.5, 5, 10], integer=True, min_n_ticks=1))
     values = [value for curve in curves for _, value in curve if math.isfinite(value)]
     positive = [value for value in values if value > 0]
@@ -110,8 +111,7 @@ def arrange_panels(figure: Figure, legend_below: bool = False) -> None:
     renderer = FigureCanvasAgg(figure).get_renderer()
     pad = PAD * figure.dpi
     frames = [axes.bbox.frozen() for axes in figure.axes]
-    # With their labels, titles and ticks; what is drawn inside the axes does not count.
-    boxes = [cast(Bbox, axes.get_tightbbox(renderer, bbox_extra_artists=[])) for axes in figure.axes]
+    boxes = [_measure(axes, renderer) for axes in figure.axes]
     middles = [(frame.y0 + frame.y1) / 2 for frame in frames]
     below = pad + max(middle - box.y0 for middle, box in zip(middles, boxes, strict=True))
     above = pad + max(box.y1 - middle for middle, box in zip(middles, boxes, strict=True))
@@ -131,6 +131,17 @@ def arrange_panels(figure: Figure, legend_below: bool = False) -> None:
         left, bottom = x + frame.x0 - box.x0, y - frame.height / 2
         axes.set_position((left / width, bottom / height, frame.width / width, frame.height / height))
         x += box.width + pad
+
+
+def _measure(axes: Axes, renderer: RendererAgg) -> BboxBase:
+    """Return the extent of axes with their ticks, labels and title, which must have been set with ``y``.
+
+    A title without ``y`` makes Matplotlib measure all of this once more, and once more when it is drawn.
+    """
+    ticks_and_labels = [axis.get_tightbbox(renderer) for axis in (axes.xaxis, axes.yaxis)]
+    if axes.yaxis.get_offset_text().get_text():  # the factor or offset of all tick labels, at the left above the axes
+        axes.title.set(x=1, ha="right")
+    return Bbox.union([axes.bbox, axes.title.get_window_extent(renderer), *filter(None, ticks_and_labels)])
 
 
 def render(figure: Figure, path: Path | None = None) -> np.ndarray:
