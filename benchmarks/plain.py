@@ -1,4 +1,4 @@
-"""The plain PyTorch script that everything else is measured by; it prints how long its loop took."""
+"""The plain PyTorch script that everything else is compared with; it prints the seconds of its loop."""
 
 import argparse
 import time

@@ -1,4 +1,4 @@
-"""``examples/digits`` as a plain PyTorch loop over its own data and network: trained, validated and logged likewise."""
+"""``examples/digits`` as a plain PyTorch loop: the same data and network, trained, validated and logged alike."""
 
 import argparse
 import functools

@@ -1,8 +1,8 @@
-"""``python benchmarks/speed.py``: this project beside others, as ratios to the plain script, all measured in one go.
+"""``python benchmarks/speed.py``: compares the time and memory of this project and others with the plain script.
 
-Each contender is a process of its own. They take turns, for several rounds; a ratio is the median over the rounds of
-what it took in relation to the plain script of the same round. ``speed.json`` holds the ratios that were recorded; what
-has become more than a seventh slower than that is said in the end, and the exit is then not 0.
+Each contender runs in its own process. They take turns, for several rounds. A ratio is the median over the rounds of a
+contender's time divided by that of the plain script in the same round. ``speed.json`` holds the recorded ratios. Ratios
+that exceed them by more than ``TOLERANCE`` are reported, with exit status 1.
 """
 
 import argparse
@@ -21,16 +21,16 @@ from matplotlib.figure import Figure
 
 HERE = Path(__file__).parent
 RECORD, PICTURE = HERE / "speed.json", HERE.parent / "docs" / "speed.png"
-TOLERANCE = 1.15  # of a ratio: measurements of the same thing lay up to 8 % apart
+TOLERANCE = 1.15  # of a ratio: repeated measurements differed by up to 8 %
 BOX = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # behind a number, so that no line crosses it
 MANY = 10_000_000  # points
 BYTES = 12  # of a point: x, y and its class, in float32
-FEW = "on 100 points"  # what the memory of a run of many is compared with
+FEW = "on 100 points"  # the memory of a run on many points is compared with that of this one
 
 
 @dataclass
 class Cost:
-    """What a contender took: seconds of its fit and of the whole command, and its memory at most, in bytes."""
+    """Seconds of the fit and of the whole command, and the peak memory in bytes."""
 
     fit: float
     whole: float
@@ -38,12 +38,12 @@ class Cost:
 
 
 def ours(*overrides: str) -> list[str]:
-    """Return the command that runs this project; its directory follows."""
+    """Return the command that runs this project; ``measure`` appends the directory to its last word."""
     return [str(HERE.parent / "train.py"), *overrides, "hydra.run.dir="]
 
 
 def theirs(script: str, *arguments: str) -> list[str]:
-    """Return the command that runs a script of this folder."""
+    """Return the command that runs a script of this folder; ``measure`` appends the directory to its last word."""
     return [str(HERE / script), *arguments, ""]
 
 
@@ -56,7 +56,7 @@ def large(batch: int) -> dict[str, list[str]]:
     }
 
 
-# The first is what the others are measured by.
+# The first contender of each contest is the one that the others are compared with.
 CONTESTS = {
     "default run": {
         "plain PyTorch": theirs("plain.py"),
@@ -76,29 +76,29 @@ CONTESTS = {
 
 
 def measure(command: list[str]) -> Cost:
-    """Run a contender. Its memory counts from that of this process on, which therefore imports no torch."""
-    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile("w+") as said:
+    """Run a contender. Its peak memory is at least that of this process, which therefore does not import torch."""
+    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile("w+") as output:
         *words, last = command
         began = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *words, f"{last}{directory}/run"],
-            stdout=said,
+            stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
         )
         _, status, usage = os.wait4(process.pid, 0)
         whole = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
-        said.seek(0)
+        output.seek(0)
         if process.returncode != 0:
-            sys.exit(f"{said.read()}\n{' '.join(words)} failed.")
+            sys.exit(f"{output.read()}\n{' '.join(words)} failed.")
         metrics = Path(directory, "run", "metrics.json")
-        fit = json.loads(metrics.read_text())["seconds"] if metrics.exists() else float(said.read().split()[-1])
+        fit = json.loads(metrics.read_text())["seconds"] if metrics.exists() else float(output.read().split()[-1])
     return Cost(fit, whole, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
 
 
 def contest(contenders: dict[str, list[str]], rounds: int) -> dict[str, list[Cost]]:
-    """Return what each took in each round, after one that does not count."""
+    """Return the costs of each contender in each round, without those of a first round that warms up."""
     costs: dict[str, list[Cost]] = {name: [] for name in contenders}
     for number in range(rounds + 1):
         for name, command in contenders.items():
@@ -109,7 +109,7 @@ def contest(contenders: dict[str, list[str]], rounds: int) -> dict[str, list[Cos
 
 
 def ratio(costs: dict[str, list[Cost]], name: str, what: str) -> float:
-    """Return how many times as long a contender took as the first."""
+    """Return the median ratio of a contender's cost to that of the first contender."""
     first = next(iter(costs.values()))
     pairs = zip(costs[name], first, strict=True)
     return float(statistics.median(getattr(mine, what) / getattr(plain, what) for mine, plain in pairs))
@@ -124,12 +124,12 @@ def report(title: str, costs: dict[str, list[Cost]]) -> dict[str, float]:
         fit, whole, memory = (statistics.median(getattr(each, what) for each in own) for what in Cost.__annotations__)
         fits, wholes = ratio(costs, name, "fit"), ratio(costs, name, "whole")
         print(f"{name:<28}{fit:>10.3f}{fits:>8.2f}{whole:>11.2f}{wholes:>8.2f}{memory / 1e6:>8.0f}")
-    found = {f"{title}: {what}": ratio(costs, "this project", what) for what in ("fit", "whole")}
+    ratios = {f"{title}: {what}": ratio(costs, "this project", what) for what in ("fit", "whole")}
     if FEW in costs:
         more = [many.memory - few.memory for many, few in zip(costs["this project"], costs[FEW], strict=True)]
-        found[f"{title}: memory"] = statistics.median(more) / (MANY * BYTES)
-        print(f"above a run of 100 points: {found[f'{title}: memory']:.2f} times the bytes of the points")
-    return found
+        ratios[f"{title}: memory"] = statistics.median(more) / (MANY * BYTES)
+        print(f"above a run of 100 points: {ratios[f'{title}: memory']:.2f} times the bytes of the points")
+    return ratios
 
 
 def draw(costs: dict[str, list[Cost]]) -> None:
@@ -161,18 +161,18 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.contest) - set(CONTESTS):
         parser.error(f"there is no contest {', '.join(sorted(unknown))}")
-    found: dict[str, float] = {}
+    ratios: dict[str, float] = {}
     for title in arguments.contest or CONTESTS:
         costs = contest(CONTESTS[title], arguments.rounds)
-        found |= report(title, costs)
+        ratios |= report(title, costs)
         if arguments.record and title == "default run":
             draw(costs)
     recorded = json.loads(RECORD.read_text()) if RECORD.exists() else {}
     if arguments.record:
-        rounded = {name: round(value, 2) for name, value in found.items()}
+        rounded = {name: round(value, 2) for name, value in ratios.items()}
         RECORD.write_text(json.dumps(recorded | rounded, indent=2) + "\n")
         return
-    slower = {name: value for name, value in found.items() if value > TOLERANCE * recorded.get(name, float("inf"))}
+    slower = {name: value for name, value in ratios.items() if value > TOLERANCE * recorded.get(name, float("inf"))}
     print(*(f"\nSLOWER: {name}: {value:.2f}, recorded {recorded[name]:.2f}" for name, value in slower.items()), sep="")
     if not slower:
         print("\nNothing has become slower than recorded.")

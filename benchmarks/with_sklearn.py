@@ -1,4 +1,4 @@
-"""The experiment in scikit-learn, which has no log."""
+"""The experiment in scikit-learn, which writes no log."""
 
 import time
 

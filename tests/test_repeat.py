@@ -1,4 +1,4 @@
-"""The run again, as a command."""
+"""``python -m experiment.repeat``."""
 
 import json
 import sys
@@ -14,7 +14,7 @@ from tests.runs.test_run import curve
 
 @pytest.fixture
 def again(monkeypatch, capfd):
-    """``python -m experiment.repeat run again``, in this process: what it printed, and what it exited with."""
+    """``python -m experiment.repeat run again``, in this process; returns what it prints and its exit status."""
 
     def start() -> tuple[str, object]:
         monkeypatch.setattr(sys, "argv", ["repeat", "run", "again"])
@@ -36,7 +36,7 @@ def again(monkeypatch, capfd):
         ["optimizer.lr=1e37", "trainer.max_epochs=9"],
     ],
 )
-def test_a_run_again_is_bit_identical(run, again, overrides):
+def test_a_repeated_run_is_bit_identical(run, again, overrides):
     directory = run(*overrides)
     before = snapshot(directory)
     out, status = again()
@@ -47,17 +47,17 @@ def test_a_run_again_is_bit_identical(run, again, overrides):
     assert snapshot(directory) == before
 
 
-def test_what_differs_is_told(run, again):
+def test_differences_are_reported(run, again):
     directory = run("trainer.max_epochs=5")
     content = metrics(directory)
     (directory / "metrics.json").write_text(json.dumps(content | {"val/loss": 0.5}))
     provenance = json.loads((directory / "provenance.json").read_text())
     (directory / "provenance.json").write_text(json.dumps(provenance | {"threads": 77, "python": "2.7"}))
     out, status = again()
-    assert f"val/loss: 0.5 there, {content['val/loss']} here" in status
+    assert f"val/loss: recorded 0.5, repeated {content['val/loss']}" in status
     assert "curve" not in status
-    assert "threads: 77 there" in out
-    assert "python: 2.7 there" in out
+    assert "threads: recorded 77, repeated" in out
+    assert "python: recorded 2.7, repeated" in out
 
 
 @pytest.mark.parametrize("text", [None, "{", "3"])
@@ -69,7 +69,7 @@ def test_a_damaged_record_is_one_message(run, again, text):
     assert not Path("again").exists()
 
 
-def test_another_seed_is_another_run(run, again):
+def test_another_seed_is_reported_as_a_difference(run, again):
     directory = run("trainer.max_epochs=5", "seed=1")
     config = OmegaConf.load(directory / ".hydra/config.yaml")
     config.seed = 2
@@ -82,7 +82,7 @@ def test_another_seed_is_another_run(run, again):
 @pytest.mark.parametrize(
     "text", ["{model: {_target_: os.system, command: touch ran}}", "!!python/name:os.system", "[1"]
 )
-def test_a_strangers_run_runs_nothing_else(run, again, text):
+def test_a_hostile_configuration_is_not_executed(run, again, text):
     directory = run("trainer.max_epochs=5")
     (directory / ".hydra/config.yaml").write_text(text)
     _, status = again()
@@ -102,7 +102,7 @@ def test_a_hostile_target_in_a_whole_configuration_is_refused(run, again):
     assert not Path("again").exists()
 
 
-def test_what_is_no_complete_run_is_told(again):
+def test_a_directory_without_a_complete_run_is_one_message(again):
     Path("run").mkdir()
     _, status = again()
     assert status == "run holds no run."

@@ -1,4 +1,4 @@
-"""Handwritten digits: a problem of one's own, that knows nothing of this project."""
+"""Handwritten digits: a problem of your own, which imports nothing of this project."""
 
 from collections.abc import Callable, Iterator
 

@@ -12,11 +12,11 @@ from experiment.runs.objects import load_recorded, make_callbacks, make_model_an
 from experiment.runs.pictures import FinishedRun, draw_pictures
 
 
-def draw(directory: RunDirectory) -> None:
-    """Draw the pictures of a run as it was at its last checkpoint.
+def redraw(directory: RunDirectory) -> None:
+    """Draw the pictures of a run as of its last checkpoint.
 
     Raises:
-        ConfigurationError: the directory holds no run, or one that cannot be made here.
+        ConfigurationError: the directory holds no run, no checkpoint, or a run that cannot be loaded on this machine.
     """
     config, _ = load_recorded(directory)
     path, checkpoint = load_newest(directory.checkpoints)
@@ -32,18 +32,18 @@ def draw(directory: RunDirectory) -> None:
 
 
 def main() -> None:
-    """Run the command."""
+    """Run the command: all runs are drawn that can be, then the errors of the others are reported."""
     parser = argparse.ArgumentParser(prog="python -m experiment.draw", description="Redraw the pictures of runs.")
     parser.add_argument("run_dir", type=Path, nargs="+", help="the directory of a run")
-    failed = []
+    errors = []
     with errors_reported():
         for path in parser.parse_args().run_dir:
             try:
-                draw(RunDirectory(path))
+                redraw(RunDirectory(path))
             except ReportedError as error:
-                failed.append(str(error))
-    if failed:
-        sys.exit("\n".join(failed))
+                errors.append(str(error))
+    if errors:
+        sys.exit("\n".join(errors))
 
 
 if __name__ == "__main__":

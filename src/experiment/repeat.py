@@ -1,4 +1,4 @@
-"""``python -m experiment.repeat RUN_DIR NEW_DIR``: a run again, from what its directory records, and compared."""
+"""``python -m experiment.repeat RUN_DIR NEW_DIR``: repeats a run as its directory records it, and compares the two."""
 
 import argparse
 import logging
@@ -16,64 +16,75 @@ from experiment.runs.logger import read_scalars
 from experiment.runs.objects import load_recorded
 from experiment.runs.run import run_in
 
-COMPARED_PROVENANCE = ("python", "packages", "platform", "device", "devices", "strategy", "threads")
+ENVIRONMENT = ("python", "packages", "platform", "device", "devices", "strategy", "threads")  # keys of provenance.json
 
 
-def repeat(old: RunDirectory, new: RunDirectory) -> list[str]:
-    """Run again what ``old`` records, in ``new``, and return in what the two differ.
+def repeat(recorded: RunDirectory, repeated: RunDirectory) -> list[str]:
+    """Run what ``recorded`` holds again, in ``repeated``, and return how the results differ, a line each.
 
     Raises:
-        ConfigurationError: ``old`` holds no complete run, or one that cannot be run here.
+        ConfigurationError: ``recorded`` holds no complete run, or one that cannot be run on this machine.
     """
-    config, hydra = load_recorded(old)
-    if "status" not in old.metrics:
-        raise ConfigurationError(f"{old.path} holds no complete run.")
-    hydra.sweeper.callbacks = None  # of a search, to which this repetition does not report
-    new.path.mkdir(parents=True, exist_ok=True)
-    run_in(new, config, hydra)
-    theirs, ours = _result(old), _result(new)
-    return [f"{key}: {theirs.get(key)} there, {ours.get(key)} here" for key in ours if ours[key] != theirs.get(key)]
+    config, hydra = load_recorded(recorded)
+    if "status" not in recorded.metrics:
+        raise ConfigurationError(f"{recorded.path} holds no complete run.")
+    hydra.sweeper.callbacks = None  # a search's own callbacks: the repetition does not report to the search
+    repeated.path.mkdir(parents=True, exist_ok=True)
+    run_in(repeated, config, hydra)
+    return _format_differences(_summarize_results(recorded), _summarize_results(repeated))
 
 
-def provenance_differences(old: RunDirectory, new: RunDirectory) -> list[str]:
-    """Return in what two runs were made differently."""
-    then, now = ({key: _flat(run.provenance.get(key)) for key in COMPARED_PROVENANCE} for run in (old, new))
-    return [f"{key}: {then[key]} there, {now[key]} here" for key in COMPARED_PROVENANCE if then[key] != now[key]]
+def environment_differences(recorded: RunDirectory, repeated: RunDirectory) -> list[str]:
+    """Return how the software and hardware of two runs differ, a line each."""
+    return _format_differences(_environment(recorded), _environment(repeated))
 
 
-def _flat(value: Any) -> Any:
-    return ", ".join(f"{name} {each}" for name, each in value.items()) if isinstance(value, dict) else value
+def _format_differences(recorded: dict[str, Any], repeated: dict[str, Any]) -> list[str]:
+    return [
+        f"{key}: recorded {recorded.get(key)}, repeated {value}"
+        for key, value in repeated.items()
+        if value != recorded.get(key)
+    ]
 
 
-def _result(run: RunDirectory) -> dict[str, Any]:
-    """Return all that must be the same; what is long as a short text that differs where it does."""
-    result: dict[str, Any] = {key: value for key, value in run.metrics.items() if key != "seconds"}
+def _environment(run: RunDirectory) -> dict[str, Any]:
+    values = {key: run.provenance.get(key) for key in ENVIRONMENT}
+    return {key: _join(value) if isinstance(value, dict) else value for key, value in values.items()}
+
+
+def _join(versions: dict[str, str]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in versions.items())
+
+
+def _summarize_results(run: RunDirectory) -> dict[str, Any]:
+    """Return everything that must be identical: metrics, and the length or shape and the hash of curves and weights."""
+    summary: dict[str, Any] = {key: value for key, value in run.metrics.items() if key != "seconds"}
     for tag, curve in read_scalars(run.path).items():
-        result[f"curve of {tag}"] = f"{len(curve)} values, {hash(repr(curve)):x}"
+        summary[f"curve of {tag}"] = f"{len(curve)} values, {hash(repr(curve)):x}"
     for name in ("last", "best"):
         weights = (load_checkpoint(run.checkpoints / f"{name}.ckpt") or {}).get("state_dict", {})
-        for key, tensor in weights.items():
-            whole = torch.as_tensor(tensor)
-            result[f"{key} of {name}.ckpt"] = f"{tuple(whole.shape)}, {hash(whole.numpy().tobytes()):x}"
-    return result
+        for key, value in weights.items():
+            tensor = torch.as_tensor(value)
+            summary[f"{key} of {name}.ckpt"] = f"{tuple(tensor.shape)}, {hash(tensor.numpy().tobytes()):x}"
+    return summary
 
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m experiment.repeat", description="Run a run again, and compare.")
-    parser.add_argument("run_dir", type=Path, help="the directory of a run that came to its end")
-    parser.add_argument("new_dir", type=Path, help="where it runs again")
+    parser = argparse.ArgumentParser(prog="python -m experiment.repeat", description="Repeat a run, and compare.")
+    parser.add_argument("run_dir", type=Path, help="the directory of a complete run")
+    parser.add_argument("new_dir", type=Path, help="the directory in which to repeat it")
     arguments = parser.parse_args()
-    said = logging.StreamHandler(sys.stdout)
-    said.addFilter(logging.Filter("experiment"))
-    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[said])
-    old, new = RunDirectory(arguments.run_dir), RunDirectory(arguments.new_dir)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(logging.Filter("experiment"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
+    recorded, repeated = RunDirectory(arguments.run_dir), RunDirectory(arguments.new_dir)
     with errors_reported():
-        found = repeat(old, new)
-    if made := provenance_differences(old, new):
-        print("\n  ".join(["The two were made with something else:", *made]))
-    if found:
-        sys.exit("\n  ".join(["The two runs differ:", *found]))
+        differences = repeat(recorded, repeated)
+    if environment := environment_differences(recorded, repeated):
+        print("\n  ".join(["The two runs were made in different environments:", *environment]))
+    if differences:
+        sys.exit("\n  ".join(["The two runs differ:", *differences]))
     print("The two runs are bit-identical: every curve, every weight, every score.")
 
 

@@ -85,7 +85,7 @@ def test_the_digits(run):
     check(read(directory), both("net/0", "net/3"), expected | {"loss": ["NllLoss"]})
 
 
-def test_a_run_that_goes_on_keeps_its_one_graph(run, caplog):
+def test_a_resumed_run_keeps_its_one_graph(run, caplog):
     def graphs(directory: Path) -> list[float]:
         found = (e for path in directory.glob("events*") for e in LegacyEventFileLoader(str(path)).Load())
         return [event.wall_time for event in found if event.HasField("graph_def")]
@@ -122,7 +122,7 @@ def fit(module: LightningModule, directory: str = "log", shown: bool = True, **a
         **{"enable_checkpointing": False, "enable_progress_bar": False},
     )
     trainer.fit(module, DataLoader(TensorDataset(torch.rand(6, 4), torch.rand(6, 1)), batch_size=3))
-    assert (graph.hooks, graph.trace) == ([], None)
+    assert (graph.hooks, graph.tracer) == ([], None)
     assert not any(each._forward_hooks or each._forward_pre_hooks for each in module.modules())
 
 

@@ -198,7 +198,7 @@ def test_the_intervals_are_kept_and_null_is_never(run):
     assert not found.Tags()["histograms"]
 
 
-def test_a_run_that_goes_on_has_each_value_once_and_the_same(run):
+def test_a_resumed_run_has_each_value_once_and_the_same(run):
     common = ["data.num_points=60", "data.batch_size=7", "data.noise=0.1", "backprop.every_n_steps=3"]
     run(*common, "trainer.max_epochs=4")
     directory = run(*common, "trainer.max_epochs=7")

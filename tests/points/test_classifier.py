@@ -6,7 +6,7 @@ import torch
 from sklearn.neural_network import MLPClassifier
 from torch import nn
 
-from experiment.points import shapes as points
+from experiment.points import shapes
 from experiment.points.classifier import LOSSES, PointsClassifier
 from experiment.points.net import SimpleNet
 from tests.conftest import Reference, plain_loop
@@ -53,8 +53,8 @@ def test_the_module_gives_probabilities():
 
 
 def test_scikit_learns_network_reaches_the_same_accuracy():
-    x, y = next(points.training("line", 100, 0.0, 0, line=(1, 1, 0)))
-    test_x, test_y = next(points.held_out("line", 1000, points.TEST, 0, line=(1, 1, 0)))
+    x, y = next(shapes.training_points("line", 100, 0.0, 0, line=(1, 1, 0)))
+    test_x, test_y = next(shapes.held_out_points("line", 1000, shapes.TEST, 0, line=(1, 1, 0)))
     theirs = MLPClassifier(
         (4,),
         solver="sgd",

@@ -8,8 +8,7 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from experiment.points import datamodule
-from experiment.points import shapes as points
+from experiment.points import datamodule, shapes
 from experiment.points.classifier import PointsClassifier
 from experiment.points.datamodule import Batches, PointsDataModule
 
@@ -22,41 +21,41 @@ def module(**changes) -> PointsDataModule:
 
 
 def test_class_1_is_where_the_lines_inequality_holds():
-    x, y = points.line(np.random.default_rng(0), 10_000, LINE)
+    x, y = shapes.line(np.random.default_rng(0), 10_000, LINE)
     assert x.shape == (10_000, 2)
     assert np.abs(x).max() <= 1
     assert all(label == (2.0 * a - 1.0 * b + 0.3 > 0) for (a, b), label in zip(x, y, strict=True))
 
 
 def test_the_classes_are_as_large_as_the_line_cuts_the_square():
-    _, y = points.line(np.random.default_rng(0), 100_000, (1, 0, 0.5))  # x > -1/2: three quarters
+    _, y = shapes.line(np.random.default_rng(0), 100_000, (1, 0, 0.5))  # x > -1/2: three quarters
     assert y.mean() == pytest.approx(0.75, abs=0.01)
 
 
 def test_training_points_are_the_first_draws_of_the_legacy_generator():
     np.random.seed(3)
     expected = np.random.rand(100, 2) * 2 - 1
-    x, _ = next(points.training("line", 100, 0.5, 3, line=LINE))
+    x, _ = next(shapes.training_points("line", 100, 0.5, 3, line=LINE))
     assert np.array_equal(x, expected)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.1, 1.0])
 def test_noise_flips_that_share_of_the_training_labels_and_moves_no_point(noise):
-    clean = next(points.training("line", 20_000, 0.0, 3, line=LINE))
-    noisy = next(points.training("line", 20_000, noise, 3, line=LINE))
+    clean = next(shapes.training_points("line", 20_000, 0.0, 3, line=LINE))
+    noisy = next(shapes.training_points("line", 20_000, noise, 3, line=LINE))
     assert np.array_equal(clean[0], noisy[0])
     assert (clean[1] != noisy[1]).mean() == pytest.approx(noise, abs=0.01)
 
 
 def test_held_out_points_are_not_trained_on_and_never_flipped():
     sets = {
-        "train": next(points.training("line", 500, 0.0, 3, line=LINE))[0],
-        "val": next(points.held_out("line", 500, points.VALIDATION, 3, line=LINE))[0],
-        "test": next(points.held_out("line", 500, points.TEST, 3, line=LINE))[0],
+        "train": next(shapes.training_points("line", 500, 0.0, 3, line=LINE))[0],
+        "val": next(shapes.held_out_points("line", 500, shapes.VALIDATION, 3, line=LINE))[0],
+        "test": next(shapes.held_out_points("line", 500, shapes.TEST, 3, line=LINE))[0],
     }
     rows = [tuple(row) for each in sets.values() for row in each]
     assert len(set(rows)) == 1500
-    x, y = next(points.held_out("line", 500, points.TEST, 3, line=LINE))
+    x, y = next(shapes.held_out_points("line", 500, shapes.TEST, 3, line=LINE))
     assert np.array_equal(y, x @ LINE[:2] + LINE[2] > 0)
 
 
@@ -111,7 +110,7 @@ def test_many_points_are_shuffled_by_groups_of_neighbours(monkeypatch):
         assert not torch.equal(*orders)
         starts = (orders[0].diff() != 1).sum() + 1
         assert starts == pytest.approx(1920 / together, rel=0.15)
-        batches.load_state_dict({"given": 3})
+        batches.load_state_dict({"yielded": 3})
         assert torch.equal(torch.cat([first for _, first in batches]), orders[1][3 * size :])
 
 
@@ -119,7 +118,7 @@ def test_many_points_are_shuffled_by_groups_of_neighbours(monkeypatch):
 def test_processes_divide_each_batch_among_them(seed):
     x = torch.arange(10)
     whole = Batches(x, batch_size=4, seed=seed)
-    parts = [Batches(x, batch_size=4, seed=seed, part=(rank, 4)) for rank in range(4)]
+    parts = [Batches(x, batch_size=4, seed=seed, shard=(rank, 4)) for rank in range(4)]
     *divided, rest = zip(*parts, strict=True)  # two batches of four, and one of two, which cannot be divided
     *batches, last = whole
     assert all(
@@ -157,14 +156,14 @@ def test_two_processes_learn_what_one_does(count, size):
     assert not torch.allclose(weights[0], before, rtol=0.01)
 
 
-@pytest.mark.parametrize("shape", points.SHAPES)
-def test_points_made_in_parts_are_those_made_at_once(monkeypatch, shape):
+@pytest.mark.parametrize("shape", shapes.SHAPES)
+def test_points_drawn_in_chunks_are_those_drawn_at_once(monkeypatch, shape):
     def made():
         data = module(noise=0.3, shape=shape)
         return [tensor for loader in (data.train_dataloader(), data.val_dataloader()) for tensor in loader.tensors]
 
     at_once = made()
-    monkeypatch.setattr(points, "PART", 7)
+    monkeypatch.setattr(shapes, "CHUNK", 7)
     assert all(torch.equal(*pair) for pair in zip(made(), at_once, strict=True))
 
 

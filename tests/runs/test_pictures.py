@@ -1,125 +1,83 @@
-"""The pictures: that what they should show is in them. How they look, eyes must say."""
+"""The pictures of a run: how they are laid out, and that they can be drawn again. How they look, eyes must judge."""
 
+import itertools
+import math
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from matplotlib.image import imread
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from experiment import draw
-from experiment.points import decision_boundary as boundary
-from experiment.points.classifier import PointsClassifier
-from experiment.points.datamodule import PointsDataModule
-from experiment.points.decision_boundary import DecisionBoundary, decision_boundary
-from experiment.runs import pictures
-from tests.conftest import checkpoint
-
-DATA = {"shape": "line", "num_points": 200, "num_val": 1, "num_test": 1, "noise": 0.0, "batch_size": None, "seed": 0}
+from experiment.runs.pictures import Curve, draw_losses
 
 
-def exact(a: float, b: float, c: float) -> PointsClassifier:
-    """A network whose one hidden neuron is a·x + b·y + c, and whose decision is where that is 0."""
-    model = PointsClassifier([1], "linear", "bce", torch.optim.SGD)
-    with torch.no_grad():
-        model.net.fc1.weight.copy_(torch.tensor([[a, b]]))
-        model.net.fc1.bias.copy_(torch.tensor([c]))
-        model.net.fc2.weight.fill_(9)
-        model.net.fc2.bias.zero_()
-    return model
+def assert_nothing_is_cut_off_or_overlaps(figure: Figure) -> None:
+    """Every text lies in the figure; no axes, with its labels and ticks, meets a legend or other axes."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    outside_the_view = {
+        tick.label1
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
+        if not min(axis.get_view_interval()) <= tick.get_loc() <= max(axis.get_view_interval())
+    }
+    for text in texts:
+        if text not in outside_the_view:
+            box = text.get_window_extent(renderer)
+            assert figure.bbox.containsx(box.x0), text
+            assert figure.bbox.containsx(box.x1), text
+            assert figure.bbox.containsy(box.y0), text
+            assert figure.bbox.containsy(box.y1), text
+    parts = [axes.get_tightbbox(renderer, bbox_extra_artists=[]) for axes in figure.axes]
+    parts += [legend.get_window_extent(renderer) for legend in figure.legends if legend.get_texts()]
+    assert not any(first.overlaps(second) for first, second in itertools.combinations(parts, 2))
+    for axes in figure.axes:
+        assert not axes.get_legend()
+        title, offset = axes.title.get_window_extent(renderer), axes.yaxis.get_offset_text()
+        assert not (offset.get_text() and title.overlaps(offset.get_window_extent(renderer)))
 
 
-@pytest.mark.parametrize("line", [(1.0, 1.0, 0.0), (2.0, -1.0, 0.3), (0.0, 1.0, -0.5), (1.0, 0.0, 0.5)])
-def test_decision_given_line_and_neuron_lie_where_they_should(line):
-    a, b, c = line
-    points = PointsDataModule(**DATA, line=line).train_dataloader()
-    figure = decision_boundary(exact(*line), points, {"line": line}, 7)
-    axes = figure.axes[0]
-    assert axes.get_title() == "step 7: 100.0% right"
-    lines = [each for each in axes.get_lines() if each.get_linestyle() != "None" and len(each.get_xdata())]
-    given, neuron = (np.asarray(each.get_data()) for each in lines)
-    for x, y in (given, neuron):
-        assert np.allclose(a * x + b * y + c, 0, atol=1e-6)
-        assert np.hypot(*np.diff([x, y]).T[0]) > 4  # it crosses the whole view
-    (contour,) = (each for each in axes.collections if hasattr(each, "levels"))
-    x, y = np.concatenate([path.vertices for path in contour.get_paths()]).T
-    assert np.allclose(a * x + b * y + c, 0, atol=1e-3)
-    (mark,) = axes.texts
-    assert a * mark.get_position()[0] + b * mark.get_position()[1] + c > 0
+STEPS = range(0, 1000, 10)
+LOSSES: dict[str, dict[str, Curve]] = {
+    "none": {},
+    "one point": {"train/loss": [(0, 0.66)], "test/loss": [(1, 0.65)]},
+    "usual": {
+        "train/loss": [(step, math.exp(-step / 400)) for step in range(1000)],
+        "val/loss": [(step, math.exp(-step / 400)) for step in STEPS],
+        "test/loss": [(1000, 0.1)],
+    },
+    "tiny and large": {
+        "train/a_generator_with_a_long_name/loss": [(step, 1e-30 * (step + 1)) for step in STEPS],
+        "train/discriminator/loss": [(step, 1e12 / (step + 1)) for step in STEPS],
+    },
+    "negative": {"train/loss": [(step, 1e3 - step * 1e12) for step in STEPS]},
+    "nearly constant": {"train/loss": [(step + 2 * 10**9, 0.66128 + 1e-7 * math.sin(step)) for step in STEPS]},
+    "not finite": {"train/loss": [(0, math.nan), (1, math.inf), (2, math.nan)]},
+    "many": {f"val/loss_of_task_{task}/loss": [(0, 1.0), (1, 2.0)] for task in range(40)},
+}
 
 
-def test_points_are_drawn_by_class_and_the_wrong_ones_crossed_out():
-    data = PointsDataModule(**DATA, line=(1.0, 1.0, 0.0))
-    axes = decision_boundary(exact(1.0, 1.0, -0.3), data.train_dataloader(), {}, 0).axes[0]
-    drawn = {each.get_label(): np.transpose(each.get_data()) for each in axes.get_lines()}
-    points, classes = (tensor.numpy() for tensor in data.train_dataloader().tensors)
-    assert np.array_equal(drawn["class 0"], points[classes[:, 0] == 0])
-    assert np.array_equal(drawn["class 1"], points[classes[:, 0] == 1])
-    wrong = (points.sum(1) > 0) != (points.sum(1) > 0.3)
-    assert wrong.any()
-    assert np.array_equal(drawn["decided wrongly"], points[wrong])
+@pytest.mark.parametrize("name", LOSSES)
+def test_nothing_is_cut_off_or_overlaps(name):
+    figure = draw_losses(LOSSES[name])
+    assert_nothing_is_cut_off_or_overlaps(figure)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [*LOSSES[name]]
 
 
-@pytest.mark.parametrize(
-    "overrides", [["model.hidden=[]"], ["model.hidden=[20]"], ["model.hidden=[3,3]"], ["optimizer.lr=1e37"]]
-)
-def test_every_network_has_its_pictures(run, overrides):
-    directory = run("trainer.max_epochs=5", *overrides)
-    for name in ("loss.png", "decision_boundary.png", "training.png", "backpropagation.png"):
-        picture = imread(Path(directory, name))
-        assert min(picture.shape[:2]) > 350
-        assert picture.std() > 0.05
+@pytest.mark.parametrize(("name", "scale"), [("usual", "linear"), ("tiny and large", "log"), ("negative", "linear")])
+def test_losses_far_apart_are_on_a_logarithmic_scale_that_hides_none(name, scale):
+    assert draw_losses(LOSSES[name]).axes[0].get_yscale() == scale
 
 
-def test_the_states_that_are_shown_are_those_of_training(run):
-    """Whether or not it was gone on with: of every n-th step and of TensorBoard's, as runs that end there have them."""
-    directory = run("trainer.max_epochs=40")
-    run("trainer.max_epochs=200")
-    callback = DecisionBoundary()
-    callback.load_state_dict(checkpoint(directory)["callbacks"]["DecisionBoundary"])
-    assert sorted(callback.states) == sorted({*range(0, 200, 4), 10, 100})
-    for step in (4, 40, 196):
-        stopped = checkpoint(run(f"trainer.max_epochs={step}", name=f"to {step}"))["state_dict"]
-        assert torch.equal(callback.states[step], torch.cat([each.flatten() for each in stopped.values()]))
-    straight = run("trainer.max_epochs=200", name="straight")
-    assert (straight / "training.png").read_bytes() == (directory / "training.png").read_bytes()
-
-
-def images(directory):
-    events = EventAccumulator(str(directory), size_guidance={"images": 0}).Reload()
-    return [(image.step, image.encoded_image_string) for image in events.Images("decision_boundary")]
-
-
-@pytest.mark.parametrize("patience", [0, 60])
-def test_every_image_is_logged_once_whether_as_it_comes_or_in_the_end(run, monkeypatch, patience):
-    monkeypatch.setattr(boundary, "PATIENCE", patience)
-    directory = run("trainer.max_epochs=40")
-    assert [step for step, _ in images(directory)] == [0, 10, 40]
-    run("trainer.max_epochs=200")
-    assert [step for step, _ in images(directory)] == [0, 10, 100, 200]
-    straight = run("trainer.max_epochs=200", name="straight")
-    assert images(straight) == images(directory)
-    events = EventAccumulator(str(straight), size_guidance={"images": 0, "scalars": 0}).Reload()
-    early = events.Images("decision_boundary")[0].wall_time < events.Scalars("train/loss")[100].wall_time
-    assert early == (patience == 0)
-
-
-def test_images_that_a_start_did_not_come_to_draw_are_drawn_by_the_next(run, train, monkeypatch):
-    with monkeypatch.context() as patched:
-        patched.setattr(pictures, "draw", lambda *_: 1 / 0)
-        assert train("trainer.max_epochs=40", "hydra.run.dir=run") == 1
-    assert [step for step, _ in images(run("trainer.max_epochs=40"))] == [0, 10, 40]
-
-
-def test_a_run_that_is_stopped_has_its_images(train, monkeypatch):
-    step = PointsClassifier.training_step
-    monkeypatch.setattr(
-        PointsClassifier, "training_step", lambda self, *args: 1 / (50 - self.global_step) and step(self, *args)
-    )
-    assert train("hydra.run.dir=run") == 1
-    assert [step for step, _ in images("run")] == [0, 10]
+def test_a_single_point_can_be_seen():
+    markers = [line.get_marker() for line in draw_losses(LOSSES["one point"]).axes[0].get_lines()]
+    assert markers == ["o", "x"]
 
 
 def test_pictures_are_drawn_again(run, capsys, monkeypatch):

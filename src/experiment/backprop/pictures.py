@@ -6,27 +6,43 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from experiment.runs.pictures import Curve, label_axes
+from experiment.runs.pictures import Curve, arrange_panels, label_axes, make_panels, plot_curve
 
-NAMED = 12  # curves that a legend names at most
+LEGEND_LAYERS = 12  # named in the legend at most, spread over the depth of the net
+NAME_LENGTH = 32  # characters of a layer's name in the legend at most
 
 
 def draw_backpropagation(curves: Mapping[str, Curve]) -> Figure:
-    """Return a picture of each layer's error, from the output to the input, and of how far its weights move."""
-    figure = Figure(figsize=(11, 4.2), dpi=100)
+    """Return a picture of each layer's error and of how far its weights move.
+
+    Args:
+        curves: the scalars of a run by their tags, those of the errors in the order of the backward pass.
+    """
+    figure, panels = make_panels((4.3, 3.4), (4.3, 3.4))
     errors = {tag.removeprefix("error/"): curve for tag, curve in curves.items() if tag.startswith("error/")}
     moves = {layer: curves[tag] for layer in errors if (tag := f"update_ratio/{layer}.weight") in curves}
-    parts = (
+    contents = (
         (errors, "The error passed back to each layer", "‖∂L/∂z‖"),
         (moves, "How far a step moves the weights", "‖Δw‖ / ‖w‖"),
     )
-    shades = dict(zip(errors, colormaps["viridis"](np.linspace(0, 0.9, len(errors))), strict=True))
-    named = list(errors)[:NAMED]
-    for index, (part, title, label) in enumerate(parts):
-        axes = figure.add_axes((0.07 + 0.46 * index, 0.12, 0.36, 0.8))
+    colors = dict(zip(errors, colormaps["viridis"](np.linspace(0, 0.9, len(errors))), strict=True))
+    for axes, (part, title, label) in zip(panels, contents, strict=True):
         for layer, curve in part.items():
-            name = layer if layer in named else None
-            axes.plot(*zip(*curve, strict=True), color=shades[layer], label=name, lw=1.3)
+            plot_curve(axes, curve, color=colors[layer], lw=1.3)
         label_axes(axes, part.values(), title, label)
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="center right", frameon=False)
+    places = np.unique(np.linspace(0, len(errors) - 1, min(len(errors), LEGEND_LAYERS)).round().astype(int))
+    figure.legend(
+        [panels[0].get_lines()[place] for place in places],
+        [_legend_name([*errors][place]) for place in places],
+        title="output layer first" if len(errors) > 1 else None,
+        loc="center right",
+        frameon=False,
+    )
+    arrange_panels(figure)
     return figure
+
+
+def _legend_name(layer: str) -> str:
+    """Return a layer's name for the legend: where it is a number, with the ``net.`` that its tag leaves out."""
+    name = f"net.{layer}" if layer[:1].isdigit() else layer
+    return name if len(name) <= NAME_LENGTH else f"…{name[1 - NAME_LENGTH :]}"

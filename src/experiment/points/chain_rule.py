@@ -14,7 +14,7 @@ def sigmoid(z: Array) -> Array:
     return np.asarray(np.where(z >= 0, 1 / (1 + e), e / (1 + e)))
 
 
-# What a hidden neuron makes of its z, and the derivative.
+# a = f(z) of a hidden neuron, and the derivative f'(z).
 ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
     "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0) * 1.0),
     "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
@@ -25,14 +25,14 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]
 
 @dataclass
 class Layer:
-    """A fully connected layer: what it holds, and what went through it, of n points, there and back.
+    """A fully connected layer, and what the forward and the backward pass of n points computed in it.
 
     Attributes:
         weight, bias: ``[width, inputs]`` and ``[width]``.
-        a: what comes in, ``[n, inputs]``.
+        a: the activations of the layer before, ``[n, inputs]``.
         z: ``a @ weight.T + bias``, ``[n, width]``.
         error: δ = ∂ℓ/∂z, of each point's own loss ℓ, ``[n, width]``.
-        weight_gradient, bias_gradient: of the step's loss L, of the shapes of ``weight`` and ``bias``.
+        weight_gradient, bias_gradient: ∂L/∂weight and ∂L/∂bias of the step's loss L.
     """
 
     weight: Array
@@ -47,14 +47,14 @@ class Layer:
 def backpropagate(
     parameters: Sequence[tuple[Array, Array]], activation: str, points: Array, classes: Array, shares: Array
 ) -> tuple[list[Layer], Array]:
-    """Take points forward through a net, and the error of each back.
+    """Compute the forward pass of points through a net, and the backward pass of their errors.
 
     Args:
         parameters: weight and bias of each layer.
         activation: of the hidden layers, a key of ``ACTIVATIONS``.
         points: ``[n, 2]``.
         classes: ``[n]``, 0 or 1.
-        shares: of the points in the step's loss, L = Σ share · ℓ, ``[n]``: 1/n each, where it is their mean.
+        shares: of the points in the step's loss, L = Σ share · ℓ, ``[n]``; 1/n each where L is the mean.
 
     Returns:
         The layers, and the binary cross-entropy ℓ = -t·ln p - (1 - t)·ln(1 - p) of each point, ``[n]``.

@@ -1,4 +1,4 @@
-"""The LightningModule of the points: a network, a loss, an optimizer."""
+"""The LightningModule that classifies points."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ from lightning import LightningModule
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
+from typing_extensions import override
 
 from experiment.points.net import SimpleNet
 
@@ -18,7 +19,7 @@ def bce(logits: Tensor, classes: Tensor) -> Tensor:
     """Return the mean binary cross-entropy of the probabilities, as ``BCELoss`` computes it."""
     probabilities = torch.sigmoid(logits)
     if math.isnan(probabilities.detach().sum()):
-        return probabilities.mean()  # not a number: BCELoss would raise, and a diverged run is a result
+        return probabilities.mean()  # NaN: binary_cross_entropy would raise, but a diverged run is a result
     return functional.binary_cross_entropy(probabilities, classes)
 
 
@@ -29,13 +30,13 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class PointsClassifier(LightningModule):
-    """Tells on which side of a boundary a point of the plane lies.
+    """Classifies points of the plane with a ``SimpleNet``, and logs loss and accuracy of validation and test.
 
     Args:
         hidden: the widths of the hidden layers.
         activation: of the hidden layers, a key of ``net.ACTIVATIONS``.
         loss: a key of ``LOSSES``.
-        optimizer: makes the optimizer of the parameters it is given.
+        optimizer: returns an optimizer of the parameters it is given.
     """
 
     def __init__(
@@ -50,30 +51,31 @@ class PointsClassifier(LightningModule):
         self.loss = LOSSES[loss]
         self.optimizer = optimizer
 
+    @override
     def forward(self, points: Tensor) -> Tensor:
         """Return the probability, ``[n, 1]``, that each of the points, ``[n, 2]``, is of class 1."""
         return torch.sigmoid(self.net(points))
 
+    @override
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the loss of a batch."""
         points, classes = batch
         return self.loss(self.net(points), classes)
 
+    @override
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Score a batch of the validation points."""
-        self._score(batch, "val")
+        self._log_scores(batch, "val")
 
+    @override
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Score a batch of the test points."""
-        self._score(batch, "test")
+        self._log_scores(batch, "test")
 
-    def _score(self, batch: Batch, stage: str) -> None:
+    def _log_scores(self, batch: Batch, stage: str) -> None:
         points, classes = batch
         logits = self.net(points)
         correct = (logits > 0) == classes.bool()
         scores = {f"{stage}/loss": self.loss(logits, classes), f"{stage}/accuracy": correct.float().mean()}
         self.log_dict(scores, batch_size=len(points))
 
+    @override
     def configure_optimizers(self) -> Optimizer:
-        """Return the optimizer of all parameters."""
         return self.optimizer(self.parameters())

@@ -1,4 +1,4 @@
-"""The points as batches."""
+"""The points as a LightningDataModule, in batches whose order can be resumed."""
 
 import functools
 import math
@@ -8,51 +8,56 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
+from typing_extensions import override
 
-from experiment.points import shapes as points
+from experiment.points import shapes
 
-EVALUATION_BATCH = 65536  # bounds the memory of scoring; the scores are means over all points
-# Of more points than MANY, in batches of at least GROUP groups, up to GROUP neighbours stay together in a shuffle: ten
-# million are gathered in 0.05 s, one by one in a second. It makes no difference where neighbours are independent draws.
+EVALUATION_BATCH = 65536  # limits the memory of validation and testing; the scores are means over all points
+# Of more points than MANY, up to GROUP neighbours stay together in a shuffle, if a batch holds at least GROUP groups:
+# ten million points are gathered in 0.05 s instead of 1 s. Neighbours are independent draws, so nothing is biased.
 MANY, GROUP = 2**20, 64
 
 
 class Batches:
-    """Batches of tensors, sliced: where it shuffles, an epoch's order is a function of the seed and the epoch alone.
+    """A data loader that slices tensors into batches.
 
-    Lightning tells the epoch to the ``sampler`` of whatever it trains on, asks for a ``batch_sampler``, and saves the
-    state of a loader that has one: a run can be taken up within an epoch.
+    A shuffled order depends on the seed and the epoch alone, and the position within an epoch can be saved, so that a
+    run resumes within an epoch. Lightning calls ``set_epoch`` of a loader's ``sampler``, and saves the state of a
+    loader that has a ``batch_sampler``.
 
     Args:
-        batch_size: rows of a batch, the last one smaller; ``None``: all.
-        seed: of the order; ``None``: as the rows stand.
-        part: ``(rank, processes)``, of several processes: they divide a batch where that is even, so that the mean of
-            their losses is the batch's; each takes all of another.
+        tensors: of the same length; row i of each belongs to item i.
+        batch_size: rows of a batch, the last one smaller; ``None``: all rows.
+        seed: of the shuffling; ``None``: rows keep their order.
+        shard: ``(rank, world_size)`` where several processes train. A batch that divides evenly is divided among them,
+            so that the mean of their losses is that of the batch; of any other batch each process takes all rows.
     """
 
     batch_sampler = None
 
     def __init__(
-        self, *tensors: Tensor, batch_size: int | None = None, seed: int | None = None, part: tuple[int, int] = (0, 1)
+        self, *tensors: Tensor, batch_size: int | None = None, seed: int | None = None, shard: tuple[int, int] = (0, 1)
     ) -> None:
         self.tensors = tensors
         self.batch_size = min(batch_size or len(tensors[0]), len(tensors[0]))
         self.seed = seed
-        self.rank, self.processes = part
+        self.rank, self.world_size = shard
         self.sampler = self
-        self.epoch = self.given = self.skipped = 0
+        self.epoch = 0
+        self.yielded = 0  # batches of the current epoch
+        self.skipped = 0  # batches at the beginning of the next epoch, which an earlier start has trained on
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order of the next pass."""
+        """Choose the order of the next iteration."""
         self.epoch = epoch
 
     def state_dict(self) -> dict[str, int]:
-        """Return how many batches of the pass are given."""
-        return {"given": self.given}
+        """Return the position within the epoch."""
+        return {"yielded": self.yielded}
 
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Begin the next pass after the batches that were given; from the beginning, if those were all."""
-        self.skipped = state_dict["given"] % len(self)
+        """Let the next iteration start at a saved position, or at the beginning if that was the end of an epoch."""
+        self.skipped = state_dict["yielded"] % len(self)
 
     def __len__(self) -> int:
         return -(-len(self.tensors[0]) // self.batch_size)
@@ -61,35 +66,39 @@ class Batches:
         first, self.skipped = self.skipped, 0
         batches = self._in_order(first) if self.seed is None or len(self) == 1 else self._shuffled(first, self.seed)
         for number, batch in enumerate(batches, first + 1):
-            self.given = number
+            self.yielded = number
             yield batch
 
     def _in_order(self, first: int) -> Iterator[tuple[Tensor, ...]]:
         for start in range(first * self.batch_size, len(self.tensors[0]), self.batch_size):
-            yield tuple(self._part(tensor[start : start + self.batch_size]) for tensor in self.tensors)
+            yield tuple(self._take_shard(tensor[start : start + self.batch_size]) for tensor in self.tensors)
 
     def _shuffled(self, first: int, seed: int) -> Iterator[tuple[Tensor, ...]]:
         count = len(self.tensors[0])
         grouped = count > MANY and self.batch_size >= GROUP * GROUP
-        together = math.gcd(count, self.batch_size, GROUP) if grouped else 1
-        groups = [tensor.view(-1, together, *tensor.shape[1:]) for tensor in self.tensors]
-        order = torch.from_numpy(points.order(count // together, seed, self.epoch))
-        for chosen in order.split(self.batch_size // together)[first:]:
-            mine = self._part(chosen)
-            yield tuple(each.index_select(0, mine).flatten(0, 1) for each in groups)
+        size = math.gcd(count, self.batch_size, GROUP) if grouped else 1
+        groups = [tensor.view(-1, size, *tensor.shape[1:]) for tensor in self.tensors]
+        order = torch.from_numpy(shapes.epoch_order(count // size, seed, self.epoch))
+        for batch in order.split(self.batch_size // size)[first:]:
+            indices = self._take_shard(batch)
+            yield tuple(tensor.index_select(0, indices).flatten(0, 1) for tensor in groups)
 
-    def _part(self, batch: Tensor) -> Tensor:
-        return batch if len(batch) % self.processes else batch.tensor_split(self.processes)[self.rank]
+    def _take_shard(self, batch: Tensor) -> Tensor:
+        return batch if len(batch) % self.world_size else batch.tensor_split(self.world_size)[self.rank]
 
 
 class PointsDataModule(LightningDataModule):
-    """Points of the plane, with a class each, to train, validate and test on.
+    """Points of the plane, each of class 0 or 1, to train, validate and test on.
 
-    A batch is the points, ``[n, 2]``, and their classes, ``[n, 1]``, 0 or 1, both float32.
+    A batch is the points, ``[n, 2]``, and their classes, ``[n, 1]``, both float32.
 
     Args:
-        shape: the function of ``points.py`` that makes them; ``parameters`` are its arguments.
-        batch_size: points a training step; ``None``: all.
+        shape: a key of ``shapes.SHAPES``.
+        num_points, num_val, num_test: points to train, validate and test on.
+        noise: the probability that a training label is flipped.
+        batch_size: points of a training batch; ``None``: all.
+        seed: of all random streams.
+        parameters: further arguments of the shape.
     """
 
     def __init__(
@@ -108,35 +117,36 @@ class PointsDataModule(LightningDataModule):
         self.num_points, self.num_val, self.num_test = num_points, num_val, num_test
         self.noise, self.batch_size = noise, batch_size
 
+    @override
     def train_dataloader(self) -> Batches:
-        """Return all points in one batch, or shuffled mini-batches."""
-        part = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        return Batches(*self.training, batch_size=self.batch_size, seed=self.seed, part=part)
+        shard = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        return Batches(*self.training, batch_size=self.batch_size, seed=self.seed, shard=shard)
 
     @functools.cached_property
     def training(self) -> tuple[Tensor, Tensor]:
-        """The points to train on and their classes, made once: pictures show them too."""
-        made = points.training(self.shape, self.num_points, self.noise, self.seed, **self.parameters)
-        return _tensors(made, self.num_points)
+        """The training points and their classes, drawn once: the pictures show them too."""
+        chunks = shapes.training_points(self.shape, self.num_points, self.noise, self.seed, **self.parameters)
+        return _join(chunks, self.num_points)
 
+    @override
     def val_dataloader(self) -> Batches:
-        """Return the points to validate on."""
-        return self._held_out(self.num_val, points.VALIDATION)
+        return self._held_out(self.num_val, shapes.VALIDATION)
 
+    @override
     def test_dataloader(self) -> Batches:
-        """Return the points to test on."""
-        return self._held_out(self.num_test, points.TEST)
+        return self._held_out(self.num_test, shapes.TEST)
 
     def _held_out(self, count: int, stream: int) -> Batches:
-        made = points.held_out(self.shape, count, stream, self.seed, **self.parameters)
-        return Batches(*_tensors(made, count), batch_size=EVALUATION_BATCH)
+        chunks = shapes.held_out_points(self.shape, count, stream, self.seed, **self.parameters)
+        return Batches(*_join(chunks, count), batch_size=EVALUATION_BATCH)
 
 
-def _tensors(parts: Iterable[points.Points], count: int) -> tuple[Tensor, Tensor]:
-    coordinates, classes = torch.empty(count, 2), torch.empty(count, 1)
+def _join(chunks: Iterable[shapes.Points], count: int) -> tuple[Tensor, Tensor]:
+    """Return points, ``[count, 2]``, and classes, ``[count, 1]``, as float32, without a float64 copy of them all."""
+    points, classes = torch.empty(count, 2), torch.empty(count, 1)
     end = 0
-    for some, theirs in parts:
-        start, end = end, end + len(some)
-        coordinates[start:end] = torch.from_numpy(some)
-        classes[start:end, 0] = torch.from_numpy(theirs)
-    return coordinates, classes
+    for coordinates, labels in chunks:
+        start, end = end, end + len(coordinates)
+        points[start:end] = torch.from_numpy(coordinates)
+        classes[start:end, 0] = torch.from_numpy(labels)
+    return points, classes

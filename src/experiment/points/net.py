@@ -1,9 +1,10 @@
-"""The network."""
+"""The network that classifies points."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
@@ -14,9 +15,11 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class SimpleNet(nn.Module):
-    """Fully connected layers ``fc1``, ``fc2``, …: from the plane, through the hidden layers, to one number.
+    """Fully connected layers ``fc1``, ``fc2``, …, from a point of the plane to the logit of class 1.
 
-    The number is the logit of class 1: its sigmoid is the probability.
+    Args:
+        hidden: the widths of the hidden layers.
+        activation: of the hidden layers, a key of ``ACTIVATIONS``.
     """
 
     def __init__(self, hidden: list[int], activation: str) -> None:
@@ -27,6 +30,7 @@ class SimpleNet(nn.Module):
             self.add_module(name, nn.Linear(inputs, outputs))
         self.activation = ACTIVATIONS[activation]
 
+    @override
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits, ``[n, 1]``, of the points ``x``, ``[n, 2]``."""
         *hidden, last = self.layers

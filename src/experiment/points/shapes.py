@@ -1,4 +1,4 @@
-"""The problems: each is a function from a generator to points of the plane and the classes that they belong to."""
+"""The shapes: functions that draw points of the plane and their classes from a random generator."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 Generator = np.random.RandomState | np.random.Generator
-Points = tuple[np.ndarray, np.ndarray]
+Points = tuple[np.ndarray, np.ndarray]  # coordinates, [n, 2], and classes, [n]
 
 
 def line(rng: Generator, count: int, line: tuple[float, float, float]) -> Points:
@@ -19,34 +19,38 @@ def line(rng: Generator, count: int, line: tuple[float, float, float]) -> Points
     return points, a * points[:, 0] + b * points[:, 1] + c > 0
 
 
-# A shape draws point by point: it is asked for parts of what is wanted, one after another.
+# By name. A shape must draw point by point, since many points are drawn in chunks.
 SHAPES: dict[str, Callable[..., Points]] = {"line": line}
 
-
-# What must not take from the stream of the training points has streams of its own: default_rng([seed, stream]).
+# Random streams beside that of the training points, from which nothing else may draw: default_rng([seed, stream]).
 FLIPS, VALIDATION, TEST, ORDER = range(4)
 
+CHUNK = 2**18  # points drawn at once: drawing takes several times the memory of the points, in float64
 
-PART = 2**18  # points that are made at once: what is in between, in float64, is larger than the points
 
+def training_points(shape: str, count: int, noise: float, seed: int, **parameters: Any) -> Iterator[Points]:
+    """Yield the training points in chunks: the first draws of NumPy's legacy generator, seeded with ``seed``.
 
-def training(shape: str, count: int, noise: float, seed: int, **parameters: Any) -> Iterator[Points]:
-    """Yield, in parts, the first points of NumPy's legacy generator, and their labels, a share ``noise`` flipped."""
+    Args:
+        shape: a key of ``SHAPES``.
+        noise: the probability that a label is flipped.
+        parameters: further arguments of the shape.
+    """
     flips = np.random.default_rng([seed, FLIPS])
-    for points, labels in _parts(shape, np.random.RandomState(seed), count, parameters):
+    for points, labels in _chunks(shape, np.random.RandomState(seed), count, parameters):
         yield points, labels ^ (flips.random(len(labels)) < noise)
 
 
-def held_out(shape: str, count: int, stream: int, seed: int, **parameters: Any) -> Iterator[Points]:
-    """Yield, in parts, the points of a stream, ``VALIDATION`` or ``TEST``: never trained on, never flipped."""
-    return _parts(shape, np.random.default_rng([seed, stream]), count, parameters)
+def held_out_points(shape: str, count: int, stream: int, seed: int, **parameters: Any) -> Iterator[Points]:
+    """Yield the points of a stream, ``VALIDATION`` or ``TEST``, in chunks; no label is flipped."""
+    return _chunks(shape, np.random.default_rng([seed, stream]), count, parameters)
 
 
-def _parts(shape: str, rng: Generator, count: int, parameters: dict[str, Any]) -> Iterator[Points]:
-    for start in range(0, count, PART):
-        yield SHAPES[shape](rng, min(PART, count - start), **parameters)
+def _chunks(shape: str, rng: Generator, count: int, parameters: dict[str, Any]) -> Iterator[Points]:
+    for start in range(0, count, CHUNK):
+        yield SHAPES[shape](rng, min(CHUNK, count - start), **parameters)
 
 
-def order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """Return the order of the training points in an epoch: a function of the seed and the epoch alone."""
+def epoch_order(count: int, seed: int, epoch: int) -> np.ndarray:
+    """Return the order of ``count`` items in an epoch: a permutation that depends on seed and epoch alone."""
     return np.random.default_rng([seed, ORDER, epoch]).permutation(count)

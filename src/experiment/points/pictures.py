@@ -1,0 +1,147 @@
+"""Pictures of the plane: the points, what the network decides, and how its hidden neurons do it."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from torch import Tensor
+from torch.nn.utils import vector_to_parameters
+
+from experiment.points.classifier import PointsClassifier
+from experiment.points.datamodule import Batches
+from experiment.runs.pictures import DPI, arrange_panels, make_panels, render
+
+# Blue and orange of Okabe and Ito's palette, which can be told apart with any kind of colour vision.
+CLASS_COLORS = ("#0072B2", "#E69F00")
+PROBABILITY_COLORS = LinearSegmentedColormap.from_list("probability", ("#66AAD1", "white", "#F0C566"))
+NEURON_STYLE: dict[str, Any] = {"color": "#444444", "lw": 0.8}
+VIEW = (-1.1, 1.1)  # of both coordinates
+GRID = 161  # probabilities along each axis
+SHOWN_POINTS, SCORED_POINTS = 1000, 100_000  # at most, of the training points
+NUMBERED_NEURONS = 16  # the lines of more neurons get no numbers
+NUMBER_SIZE = (0.24, 0.15)  # of a neuron's number in a small picture, in coordinates
+SMALL_WIDTH, SMALL_HEIGHT = 3.3, 3.5  # inches
+LEGEND_COLUMNS = {1: 1, 2: 3}  # by the number of pictures above it; six under more than two
+
+
+def draw_decision_boundary(model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Figure:
+    """Return the picture of a model after ``step`` steps, with axes, a color bar and a legend.
+
+    Args:
+        points: the training points.
+        problem: the arguments of the shape; with ``line``, ``(a, b, c)``, that line is drawn.
+    """
+    figure, (axes, color_axes) = make_panels((4.7, 4.7), (0.16, 4.1))
+    ticks = (-1, -0.5, 0, 0.5, 1)
+    axes.set(xlabel="x", ylabel="y", xticks=ticks, yticks=ticks)
+    draw_plane(axes, model, points, problem, step)
+    figure.colorbar(ScalarMappable(cmap=PROBABILITY_COLORS), cax=color_axes, label="probability of class 1")
+    figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=9)
+    arrange_panels(figure, legend_below=True)
+    return figure
+
+
+def draw_small(model: PointsClassifier, weights: Tensor, points: Batches, problem: dict[str, Any], step: int) -> Figure:
+    """Return a small picture of a model with other weights: the plane and its title alone, as TensorBoard shows it.
+
+    Args:
+        weights: all parameters in one vector.
+    """
+    other = copy.deepcopy(model)
+    vector_to_parameters(weights.to(next(model.parameters())), other.parameters())
+    figure = Figure(figsize=(SMALL_WIDTH, SMALL_HEIGHT), dpi=DPI)
+    axes = figure.add_axes((0.03, 0.03, 0.94, 0.87), xticks=(), yticks=())
+    draw_plane(axes, other, points, problem, step)
+    return figure
+
+
+def join_small(images: list[np.ndarray], handles: list[Artist]) -> np.ndarray:
+    """Return the pixels of small pictures side by side, above one legend."""
+    columns = LEGEND_COLUMNS.get(len(images), 6)
+    rows = -(-len(handles) // columns)
+    figure = Figure(figsize=(SMALL_WIDTH * len(images), 0.2 + 0.2 * rows), dpi=DPI)
+    figure.legend(handles=handles, loc="center", ncols=columns, frameon=False, fontsize=9)
+    return np.vstack([np.hstack(images), render(figure)])
+
+
+@torch.no_grad()
+def draw_plane(axes: Axes, model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> None:
+    """Draw the probability, the decision, the given line, the neurons' lines and the training points."""
+    axes.set(aspect="equal", xlim=VIEW, ylim=VIEW)
+    side = np.linspace(*VIEW, GRID)
+    grid = np.stack(np.meshgrid(side, side), axis=-1).reshape(-1, 2)
+    probability = _probability(model, torch.from_numpy(grid)).reshape(GRID, GRID)
+    pixels = PROBABILITY_COLORS(probability, bytes=True)
+    axes.imshow(pixels, origin="lower", extent=(*VIEW, *VIEW), interpolation="nearest")
+    axes.plot([], [], color="black", lw=2, label="decision")
+    if probability.min() < 0.5 < probability.max():
+        axes.contour(side, side, probability, levels=[0.5], colors="black", linewidths=2)
+    if "line" in problem:
+        _draw_line(axes, *problem["line"], color="black", ls="--", lw=1.5, label="given line")
+    if len(model.net.layers) > 1:
+        _draw_neurons(axes, model)
+    accuracy = _draw_points(axes, model, points)
+    axes.set_title(f"step {step:,}: {accuracy:.1%} right", fontsize=11, y=1)
+
+
+def _draw_line(axes: Axes, a: float, b: float, c: float, **style: Any) -> None:
+    """Draw a·x + b·y + c = 0, which crosses the whole view if it meets it."""
+    foot = -c * np.array([a, b]) / (a * a + b * b)
+    along = np.array([-b, a]) / np.hypot(a, b) * 4
+    axes.plot(*np.stack([foot - along, foot + along]).T, **style)
+
+
+def _draw_neurons(axes: Axes, model: PointsClassifier) -> None:
+    """Draw where the z of each neuron of the first hidden layer is 0, with its number where z is positive."""
+    parameters = model.net.get_submodule(model.net.layers[0]).parameters()
+    weight, bias = (parameter.detach().double().cpu().numpy() for parameter in parameters)
+    axes.plot([], [], **NEURON_STYLE, label="hidden neurons, + where positive")
+    for number, ((a, b), c) in enumerate(zip(weight, bias, strict=True), 1):
+        if np.isfinite(np.hypot(a, b)) and np.hypot(a, b) > 0:
+            _draw_line(axes, a, b, c, **NEURON_STYLE)
+            if len(weight) <= NUMBERED_NEURONS:
+                _draw_number(axes, number, a, b, c)
+
+
+def _draw_number(axes: Axes, number: int, a: float, b: float, c: float) -> None:
+    """Draw the number of a neuron beside its line, on the side where a·x + b·y + c is positive."""
+    norm = np.hypot(a, b)
+    normal, along = np.array([a, b]) / norm, np.array([-b, a]) / norm
+    line = -c / norm * normal + np.linspace(-2, 2, 401)[:, None] * along
+    places = line[np.abs(line).max(axis=1) < 0.95] + 0.07 * normal
+    if not len(places):
+        return
+    others = np.array([text.get_position() for text in axes.texts]).reshape(-1, 2)
+    room = np.abs((places[:, None] - others) / NUMBER_SIZE).max(axis=2).min(axis=1, initial=np.inf)
+    # Spread along the lines, by the golden ratio, and away from the middle, where the lines cross.
+    index = int(len(places) * (0.12 + 0.76 * ((number * 0.382) % 1)))
+    x, y = places[index if room[index] >= 1 else room.argmax()]
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0.8}
+    axes.text(x, y, f"{number}+", color="#222222", ha="center", va="center", fontsize=8, bbox=box, zorder=5)
+
+
+def _draw_points(axes: Axes, model: PointsClassifier, points: Batches) -> float:
+    """Draw the training points by class, cross out those decided wrongly, and return the accuracy."""
+    coordinates, classes = (tensor[:SCORED_POINTS].numpy() for tensor in points.tensors)
+    wrong = (_probability(model, points.tensors[0][:SCORED_POINTS]) > 0.5) != (classes > 0.5)
+    coordinates, classes = coordinates[:SHOWN_POINTS], classes[:SHOWN_POINTS]
+    for value, marker in enumerate("o^"):
+        x, y = coordinates[classes[:, 0] == value].T
+        axes.plot(
+            x, y, marker, color=CLASS_COLORS[value], ms=5, mec="#222222", mew=0.5, label=f"class {value}", zorder=3
+        )
+    x, y = coordinates[wrong[:SHOWN_POINTS, 0]].T
+    axes.plot(x, y, "x", color="black", ms=6.5, mew=1.2, label="decided wrongly", zorder=4)
+    return 1 - float(wrong.mean())
+
+
+def _probability(model: PointsClassifier, points: Tensor) -> np.ndarray:
+    """Return the probability of class 1, ``[n, 1]``, at points, ``[n, 2]``, of any dtype and device."""
+    probability: np.ndarray = model(points.to(next(model.parameters()))).cpu().numpy()
+    return probability
