@@ -15,10 +15,11 @@ from hydra.errors import SearchPathException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from experiment.configuration import schema
 from experiment.configuration.compose import explain_hydra_error, without_hydra
 from experiment.configuration.errors import ConfigurationError, ReportedError, format_error
+from experiment.configuration.help import help_text
 from experiment.configuration.identity import is_dry_run
+from experiment.configuration.keys import GROUPS
 from experiment.configuration.overrides import resume_command
 from experiment.runs.checks import check_jobs
 from experiment.runs.directory import make_directory
@@ -28,11 +29,11 @@ from experiment.terminal import spell_out_unknown_characters
 Main = TypeVar("Main", bound=Callable[..., Any])
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
-OmegaConf.register_new_resolver("help", schema.help_text, replace=True)
+OmegaConf.register_new_resolver("help", help_text, replace=True)
 # These groups take any key without a "+": the schema, not Hydra, knows the keys, and suggests the nearest.
 ConfigStore.instance().store(
     name="open",
-    node={group: DictConfig({}, flags={"struct": False}) for group in schema.GROUPS},
+    node={group: DictConfig({}, flags={"struct": False}) for group in GROUPS},
 )
 
 

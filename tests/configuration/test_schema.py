@@ -11,7 +11,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from experiment.configuration import schema
+from experiment.configuration.editor_schemas import editor_schemas
 from tests.conftest import ROOT, metrics
 
 FILES = {
@@ -178,7 +178,7 @@ def _composed() -> str:
 
 
 def test_the_editors_schemas_are_those_of_the_code():
-    made = json.loads(json.dumps(schema.json_schemas()))
+    made = json.loads(json.dumps(editor_schemas()))
     assert made == {name: json.loads((ROOT / f"conf/{name}.schema.json").read_text()) for name in made}
 
 

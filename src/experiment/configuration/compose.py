@@ -9,9 +9,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from experiment.configuration import schema
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.overrides import expand_sweep, parse_override, quote_for_hydra, quote_for_shell
+from experiment.configuration.suggestions import explain_unknown_override
+from experiment.configuration.validation import find_problems, validate
 
 PACKAGE = Path(__file__).parents[1]
 # The project's YAML files: in a wheel they lie within the package, in a clone at its top level.
@@ -29,7 +30,7 @@ def compose_configuration(overrides: Sequence[str]) -> DictConfig:
             config = compose("config", list(overrides))
     except Exception as error:
         raise explain_hydra_error(error, CONF, overrides) from error
-    schema.validate(config)
+    validate(config)
     return config
 
 
@@ -59,7 +60,7 @@ def explain_hydra_error(error: BaseException, conf: Path, arguments: Sequence[st
                     raise ValueError("several values make a sweep: python train.py -m")
                 for choice in choices:
                     config = compose("config", [*search_path, *accepted, choice])
-                    problems |= dict.fromkeys(schema.find_problems(config))
+                    problems |= dict.fromkeys(find_problems(config))
                 accepted.append(choices[0])
             except Exception as reason:
                 problems[_describe_refusal(override, reason, roots)] = None
@@ -74,7 +75,7 @@ def _describe_refusal(override: str, reason: Exception, roots: Sequence[Path]) -
         return f"{override}: one of {', '.join(sorted(options))}"
     message = str(reason).splitlines()[0]
     if message.startswith("Could not override"):
-        return schema.describe_unknown_key(override)
+        return explain_unknown_override(override)
     quoted = f"{group}={quote_for_hydra(value)}"
     if isinstance(reason, HydraException) and value and _is_parsed(quoted):
         return f"{override}: {message}; if it is one text, quote it: {quote_for_shell([quoted])}"

@@ -21,11 +21,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiment.configuration import schema
 from experiment.configuration.compose import without_hydra
 from experiment.configuration.errors import ConfigurationError, ReportedError, format_error
 from experiment.configuration.identity import FREE, HORIZON, is_dry_run
 from experiment.configuration.overrides import override_values, parse_override, quote_for_hydra, resume_command
+from experiment.configuration.validation import validate
 from experiment.runs.checks import check_jobs
 from experiment.runs.directory import RunDirectory, make_directory
 from experiment.runs.signals import RunStopped
@@ -95,7 +95,7 @@ class Sweep(Sweeper):
         swept = {key: each for key, each in overrides.items() if each.is_sweep_override()}
         config = self.compose(fixed)
         if config.get("search"):
-            schema.validate(config)
+            validate(config)
             if find_spec("optuna") is None:
                 raise ConfigurationError("search=optuna needs Optuna: pip install -c constraints.txt -e '.[optuna]'")
 
