@@ -199,7 +199,8 @@ def main() -> None:
         "other keys are those of train.py",
     )
     given = parser.parse_args().arguments
-    directory = Path(given.pop(0)) if given and (Path(given[0]).is_dir() or "=" not in given[0]) else None
+    is_directory = given and (Path(given[0]).is_dir() or not ("=" in given[0] or given[0].startswith("~")))
+    directory = Path(given.pop(0)) if is_directory else None
     with errors_reported():
         picks, changes = _picked(given)
         config = _configuration(directory, changes)

@@ -6,7 +6,7 @@
 import json
 from typing import Any
 
-from experiment.configuration.compose import CONF
+from experiment.configuration import CONF
 from experiment.configuration.keys import GROUPS, group_models
 from experiment.configuration.models import RunConfig
 from experiment.configuration.unions import constants

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Self
 
 from hydra.errors import InstantiationException
+from omegaconf.errors import InterpolationKeyError
 
 
 class ReportedError(Exception):
@@ -21,9 +22,11 @@ class ConfigurationError(ReportedError):
 
 
 def format_error(error: BaseException | None) -> str:
-    """Return the message of an error, with its type and its place in the code unless it is a ``ReportedError``."""
+    """Return the message of an error, with its type and its place in the code where the message is not complete."""
     if error is None or isinstance(error, ReportedError):
         return str(error)
+    if isinstance(error, InterpolationKeyError):
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
     if isinstance(error, InstantiationException) and error.__cause__:
         error = error.__cause__
     place = traceback.extract_tb(error.__traceback__)[-1:]

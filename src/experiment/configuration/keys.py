@@ -4,6 +4,7 @@ import functools
 import typing
 from typing import Any
 
+from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel
 
 from experiment.configuration.models import RunConfig
@@ -30,6 +31,14 @@ def model_of(group: str, value: Any) -> type[StrictModel] | None:
 def key_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
     """Return the JSON schema of each key of a model."""
     return dict(model.model_json_schema()["properties"])
+
+
+def known_keys(config: DictConfig) -> list[str]:
+    """Return the keys that a composed configuration can have with its choices."""
+    plain: Any = OmegaConf.to_container(config)
+    models = {group: model_of(group, plain.get(group)) for group in RunConfig.model_fields}
+    keys = [f"{group}.{key}" for group, model in models.items() if model for key in key_schemas(model)]
+    return [*RunConfig.model_fields, *keys, "hydra.run.dir", "hydra.sweep.dir"]
 
 
 @functools.cache

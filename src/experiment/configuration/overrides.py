@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -22,7 +23,10 @@ def parse_override(override: str) -> Override:
     Raises:
         OverrideParseException: it is not in Hydra's grammar.
     """
-    return OverridesParser.create().parse_override(override)
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        raise OverrideParseException(override, str(error)) from error
 
 
 def expand_sweep(override: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pydantic_core import ErrorDetails
 
 from experiment.configuration.descriptions import describe_type, format_value
 from experiment.configuration.errors import ConfigurationError
-from experiment.configuration.keys import key_schemas, model_of
+from experiment.configuration.keys import key_schemas, known_keys, model_of
 from experiment.configuration.models import RunConfig
 from experiment.configuration.suggestions import explain_unknown_key
 from experiment.configuration.unions import CustomClass, is_union_tag
@@ -43,8 +43,7 @@ def _describe(error: ErrorDetails, config: DictConfig, plain: dict[str, Any]) ->
         if OmegaConf.is_interpolation(config[group], name):
             return None
     if error["type"] == "extra_forbidden":
-        known = {each: f"{group}.{each}" if inner else each for each in schemas}
-        return f"{key}={format_value(values[name])}: {explain_unknown_key(name, known)}"
+        return f"{key}={format_value(values[name])}: {explain_unknown_key(key, known_keys(config))}"
     given = f"{key}={format_value(values[name])}" if name in values else f"{key} is missing"
     reason = f" ({error['msg'].removeprefix('Value error, ')})" if error["type"] == "value_error" else ""
     return f"{given}: {describe_type(schemas.get(name, {}))}{reason}"
