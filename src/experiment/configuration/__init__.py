@@ -1,4 +1,4 @@
-"""What a user may type: the keys and their values, checked, and explained where they are wrong."""
+"""The keys that a user may type, and their values: validation, error messages, help, and instantiation."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The errors whose message is all that a user sees of them."""
+"""Errors that are reported by their message alone, and the message of any other."""
 
 import traceback
 from collections.abc import Iterable
@@ -29,6 +29,6 @@ def format_error(error: BaseException | None) -> str:
         return f"{error.full_key}: {str(error).splitlines()[0]}"
     if isinstance(error, InstantiationException) and error.__cause__:
         error = error.__cause__
-    place = traceback.extract_tb(error.__traceback__)[-1:]
-    where = f" (at {place[0].filename}:{place[0].lineno}; HYDRA_FULL_ERROR=1 shows the traceback)" if place else ""
-    return f"{type(error).__name__}: {error}{where}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {frames[-1].filename}:{frames[-1].lineno}; HYDRA_FULL_ERROR=1 shows the traceback)" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"
