@@ -32,8 +32,9 @@ from hypothesis import strategies as st
 from lightning.pytorch import Trainer  # noqa: F401
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from experiment.configuration import schema
+from experiment.configuration import models
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.keys import key_schemas
 from experiment.configuration.overrides import quote_for_hydra
 from experiment.runs import training as _training  # noqa: F401
 from experiment.runs.checkpoint_files import load_checkpoint
@@ -80,6 +81,8 @@ def start(
             status = 0
         except SystemExit as stop:
             status = stop.code if isinstance(stop.code, int) else 1
+            if not isinstance(stop.code, int):
+                print(stop.code, file=sys.stderr)  # as the interpreter does
         finally:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError):  # of a full disk
@@ -216,17 +219,15 @@ def wrong_overrides() -> st.SearchStrategy[str]:
         st.lists(st.integers(-5, 5), max_size=4).map(lambda each: str(each).replace(" ", "")),
     )
     groups = {
-        "data": schema.LineConfig,
-        "model": schema.PointsClassifierConfig,
-        "checkpoint": schema.CheckpointConfig,
-        "trainer": schema.TrainerConfig,
+        "data": models.LineConfig,
+        "model": models.PointsClassifierConfig,
+        "checkpoint": models.CheckpointConfig,
+        "trainer": models.TrainerConfig,
     }
-    fields = {
-        f"{group}.{key}": field for group, model in groups.items() for key, field in schema._fields(model).items()
-    }
+    fields = {f"{group}.{key}": field for group, model in groups.items() for key, field in key_schemas(model).items()}
     fields |= {
-        "seed": schema._fields(schema.RunConfig)["seed"],
-        "optimizer.lr": schema._fields(schema.OptimizerConfig)["lr"],
+        "seed": key_schemas(models.RunConfig)["seed"],
+        "optimizer.lr": key_schemas(models.OptimizerConfig)["lr"],
     }
     checked = {key: Validator(field) for key, field in fields.items() if not key.endswith("_")}
 

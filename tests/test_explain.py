@@ -4,7 +4,6 @@ import itertools
 import re
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,20 +14,17 @@ from experiment import explain
 from experiment.points.chain_rule import ACTIVATIONS, backpropagate
 from experiment.points.textbook import align_columns, format_number
 from experiment.runs.logger import read_scalars
-from tests.conftest import ROOT, checkpoint, plain_loop, snapshot
+from tests.conftest import checkpoint, plain_loop, snapshot
 
 
 @pytest.fixture
 def page(monkeypatch, capsys) -> Callable[..., str]:
-    """``python -m experiment.explain …``, in the directory of ``train.py`` where no run is named."""
+    """``python -m experiment.explain …``, in this process: what it prints."""
 
     def print_(*arguments: str) -> str:
         monkeypatch.setattr(sys, "argv", ["explain", *arguments])
         capsys.readouterr()
-        with monkeypatch.context() as there:
-            if not (arguments and Path(arguments[0]).exists()):
-                there.chdir(ROOT)
-            explain.main()
+        explain.main()
         out, err = capsys.readouterr()
         assert not err
         return out

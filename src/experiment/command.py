@@ -1,7 +1,6 @@
 """What all commands share: checks before anything is made, and one message for every error."""
 
 import functools
-import inspect
 import os
 import sys
 import tempfile
@@ -15,11 +14,13 @@ from hydra.errors import SearchPathException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from experiment.configuration import schema
-from experiment.configuration.compose import explain_hydra_error, without_hydra
+from experiment.configuration.compose import without_hydra
 from experiment.configuration.errors import ConfigurationError, ReportedError, format_error
+from experiment.configuration.help import help_text
 from experiment.configuration.identity import is_dry_run
+from experiment.configuration.keys import GROUPS
 from experiment.configuration.overrides import resume_command
+from experiment.configuration.refusals import explain_hydra_error
 from experiment.runs.checks import check_jobs
 from experiment.runs.directory import make_directory
 from experiment.runs.signals import Interrupted
@@ -28,11 +29,11 @@ from experiment.terminal import spell_out_unknown_characters
 Main = TypeVar("Main", bound=Callable[..., Any])
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
-OmegaConf.register_new_resolver("help", schema.help_text, replace=True)
-# These groups take any key without a "+": the schema, not Hydra, knows the keys, and suggests the nearest.
+OmegaConf.register_new_resolver("help", help_text, replace=True)
+# These groups take any key without a "+": the models, not Hydra, know the keys, and the nearest is suggested.
 ConfigStore.instance().store(
     name="open",
-    node={group: DictConfig({}, flags={"struct": False}) for group in schema.GROUPS},
+    node={group: DictConfig({}, flags={"struct": False}) for group in GROUPS},
 )
 
 
@@ -49,7 +50,7 @@ class CheckBeforeRun(Callback):
             if config.get("search"):
                 raise ConfigurationError("search: a search is a sweep: python train.py -m")
             check_jobs([(without_hydra(config), Path(config.hydra.run.dir))], config.hydra)
-            if is_dry_run(config):  # it leaves nothing: Hydra gets an empty directory, which is removed after it
+            if is_dry_run(config):  # a temporary directory for Hydra, which the dry run removes
                 with read_write(config):
                     config.hydra.run.dir = tempfile.mkdtemp()
             make_directory(Path(config.hydra.run.dir), "hydra.run.dir")
@@ -62,7 +63,7 @@ def command(main: Main) -> Main:
 
     @functools.wraps(main)
     def wrapped(*args: Any) -> Any:
-        with errors_reported(functools.partial(_explain, main)), _hydra_raises_its_errors():
+        with errors_reported(_explain_command_line), _hydra_raises_its_errors():
             return main(*args)
 
     return wrapped  # type: ignore[return-value]
@@ -70,7 +71,7 @@ def command(main: Main) -> Main:
 
 @contextmanager
 def errors_reported(explain: Callable[[BaseException], str] = format_error) -> Iterator[None]:
-    """Exit with one message on standard error for any error, and with the signal's status when interrupted.
+    """Exit with the message of any error and the status 1, or with a signal's status when interrupted.
 
     With ``HYDRA_FULL_ERROR=1``, errors are raised, with their traceback.
 
@@ -88,21 +89,18 @@ def errors_reported(explain: Callable[[BaseException], str] = format_error) -> I
     except (Exception, CallbackError) as error:
         if os.environ.get(FULL_ERROR) == "1":
             raise
-        cause = error.__cause__ if isinstance(error, CallbackError) and error.__cause__ else error
-        print(explain(cause), file=sys.stderr)
-        sys.exit(1)
+        sys.exit(explain(error.__cause__ if isinstance(error, CallbackError) and error.__cause__ else error))
 
 
-def _explain(main: Callable[..., Any], error: BaseException) -> str:
-    if not isinstance(error, ReportedError | SearchPathException):
-        conf = Path(inspect.getfile(inspect.unwrap(main))).parent / "conf"
-        error = explain_hydra_error(error, conf, sys.argv[1:])
-    return str(error) if isinstance(error, SearchPathException) else format_error(error)
+def _explain_command_line(error: BaseException) -> str:
+    if isinstance(error, SearchPathException):  # of a --config-dir that does not exist
+        return str(error)
+    return format_error(error if isinstance(error, ReportedError) else explain_hydra_error(error, sys.argv[1:]))
 
 
 @contextmanager
 def _hydra_raises_its_errors() -> Iterator[None]:
-    """Let Hydra raise errors, which it prints unless it is asked for the full ones."""
+    """Let Hydra raise errors, which it would otherwise print, before it exits itself."""
     before = os.environ.get(FULL_ERROR)
     os.environ[FULL_ERROR] = "1"
     try:

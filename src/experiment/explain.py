@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _is_run_dir(argument: str) -> bool:
-    return Path(argument).is_dir() or "=" not in argument
+    return Path(argument).is_dir() or not ("=" in argument or argument.startswith("~"))
 
 
 def _split(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:

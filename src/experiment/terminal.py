@@ -6,7 +6,7 @@ import sys
 # What a character is written as where the terminal's encoding does not have it.
 SPELLINGS = {
     **{"≥": ">=", "≤": "<=", "−": "-", "·": "*", "×": "x", "±": "+-", "→": "->", "…": "...", "′": "'", "‖": "||"},
-    **{"Σ": "sum", "δ": "delta", "σ": "sigma", "∂": "d", "ℓ": "l", "Δ": "Delta", "²": "^2", "₂": "_2"},
+    **{"Σ": "sum", "δ": "delta", "σ": "sigma", "∂": "d", "ℓ": "l", "Δ": "Delta", "²": "^2"},
     **{chr(ord("₀") + digit): str(digit) for digit in range(10)},
     **{"ⱼ": "_j", "ₖ": "_k", "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"'},
 }
@@ -15,7 +15,11 @@ SPELLINGS = {
 def _spell_out(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    return "".join(SPELLINGS.get(each, "?") for each in error.object[error.start : error.end]), error.end
+    return "".join(SPELLINGS.get(each, _escape(each)) for each in error.object[error.start : error.end]), error.end
+
+
+def _escape(character: str) -> str:
+    return character.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def spell_out_unknown_characters() -> None:

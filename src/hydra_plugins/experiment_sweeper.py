@@ -11,8 +11,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 from typing_extensions import override
 
-from experiment.configuration import schema
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.validation import validate
 from experiment.sweeps.grid import expand, run_grid
 from experiment.sweeps.sweep import Sweep
 
@@ -47,7 +47,7 @@ class ExperimentSweeper(Sweeper):
         if not config.get("search"):
             run_grid(self.runs, [*overrides.values()])
             return
-        schema.validate(config)
+        validate(config)
         if find_spec("optuna") is None:
             raise ConfigurationError("search=optuna needs Optuna: pip install -c constraints.txt -e '.[optuna]'")
         from experiment.sweeps.search import run_search  # here, since Optuna is optional

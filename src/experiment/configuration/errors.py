@@ -1,10 +1,11 @@
-"""The errors whose message is all that a user sees of them."""
+"""Errors that are reported by their message alone, and the message of any other."""
 
 import traceback
 from collections.abc import Iterable
 from typing import Self
 
 from hydra.errors import InstantiationException
+from omegaconf.errors import InterpolationKeyError
 
 
 class ReportedError(Exception):
@@ -21,11 +22,13 @@ class ConfigurationError(ReportedError):
 
 
 def format_error(error: BaseException | None) -> str:
-    """Return the message of an error, with its type and its place in the code unless it is a ``ReportedError``."""
+    """Return the message of an error, with its type and its place in the code where the message is not complete."""
     if error is None or isinstance(error, ReportedError):
         return str(error)
+    if isinstance(error, InterpolationKeyError):
+        return f"{error.full_key}: {str(error).splitlines()[0]}"
     if isinstance(error, InstantiationException) and error.__cause__:
         error = error.__cause__
-    place = traceback.extract_tb(error.__traceback__)[-1:]
-    where = f" (at {place[0].filename}:{place[0].lineno}; HYDRA_FULL_ERROR=1 shows the traceback)" if place else ""
-    return f"{type(error).__name__}: {error}{where}"
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" (at {frames[-1].filename}:{frames[-1].lineno}; HYDRA_FULL_ERROR=1 shows the traceback)" if frames else ""
+    return f"{type(error).__name__}: {error}{place}"

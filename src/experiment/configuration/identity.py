@@ -1,4 +1,4 @@
-"""When two configurations are the same run, and what else follows from a configuration's keys alone."""
+"""The identity of a run: which keys of two configurations must agree for both to be the same run."""
 
 import re
 from collections.abc import Iterator
@@ -8,15 +8,17 @@ from omegaconf import DictConfig, OmegaConf
 
 # Keys in which two configurations of the same run may differ.
 FREE = {
-    f"trainer.{key}"
-    for key in (
-        *("accelerator", "devices", "num_nodes", "strategy"),
-        *("enable_progress_bar", "enable_model_summary", "profiler"),
-    )
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+    "trainer.strategy",
+    "trainer.enable_progress_bar",
+    "trainer.enable_model_summary",
+    "trainer.profiler",
 }
 HORIZON = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")  # how far the run goes
 # A reference to another key is left to that key. One to the horizon is a value itself: it differs in a longer run.
-REFERENCE = re.compile(r"\$\{(?!trainer\.max_)[\w.]+\}")
+INTERPOLATION = re.compile(r"\$\{(?!trainer\.max_)[\w.]+\}")
 NOTHING = "nothing"
 
 
@@ -43,18 +45,18 @@ def _is_free(key: str) -> bool:
 
 
 def flatten(config: DictConfig) -> dict[str, Any]:
-    """Return the resolved value of each leaf by its dotted key, without the leaves that only refer to another key."""
+    """Return the resolved values by dotted key, without those that are an interpolation of another key."""
 
-    def walk(node: Any, value: Any, key: str) -> Iterator[tuple[str, Any]]:
+    def leaves(node: Any, value: Any, key: str) -> Iterator[tuple[str, Any]]:
         if isinstance(node, dict):
             for name, child in node.items():
-                yield from walk(child, value[name], f"{key}.{name}" if key else str(name))
-        elif not (isinstance(node, str) and REFERENCE.fullmatch(node)):
+                yield from leaves(child, value[name], f"{key}.{name}" if key else str(name))
+        elif not (isinstance(node, str) and INTERPOLATION.fullmatch(node)):
             yield key, value
 
-    return dict(walk(OmegaConf.to_container(config), OmegaConf.to_container(config, resolve=True), ""))
+    return dict(leaves(OmegaConf.to_container(config), OmegaConf.to_container(config, resolve=True), ""))
 
 
 def is_dry_run(config: DictConfig) -> bool:
-    """Whether a configuration asks for Lightning's ``fast_dev_run``, which leaves nothing behind."""
+    """Return whether a configuration asks for Lightning's ``fast_dev_run``, which leaves no files behind."""
     return bool(config.trainer.get("fast_dev_run"))

@@ -1,4 +1,4 @@
-"""Overrides in Hydra's grammar, in YAML and in a shell."""
+"""Overrides: parsed by Hydra's grammar, formatted as YAML, quoted for Hydra and for a shell."""
 
 import functools
 import math
@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, QuotedString
+from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -20,9 +21,12 @@ def parse_override(override: str) -> Override:
     """Parse one override.
 
     Raises:
-        OverrideParseException: it is not in Hydra's grammar.
+        OverrideParseException: Hydra's grammar does not allow it.
     """
-    return OverridesParser.create().parse_override(override)
+    try:
+        return OverridesParser.create().parse_override(override)
+    except HydraException as error:
+        raise OverrideParseException(override, str(error)) from error
 
 
 def expand_sweep(override: str) -> Iterator[str]:
@@ -37,11 +41,10 @@ def expand_sweep(override: str) -> Iterator[str]:
 
 def override_values(overrides: Sequence[str]) -> dict[str, str]:
     """Return the value of each overridden key as YAML writes it: empty for a deleted key, without Hydra's own keys."""
-    parsed = (parse_override(each) for each in overrides)
     return {
-        each.get_key_element().lstrip("+"): "" if each.is_delete() else _format_yaml(each.value())
-        for each in parsed
-        if not each.is_hydra_override()
+        parsed.get_key_element().lstrip("+"): "" if parsed.is_delete() else _format_yaml(parsed.value())
+        for parsed in map(parse_override, overrides)
+        if not parsed.is_hydra_override()
     }
 
 
@@ -50,7 +53,7 @@ def _format_yaml(value: Any) -> str:
     if isinstance(value, list):
         return f"[{','.join(map(_format_yaml, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{_format_yaml(key)}:{_format_yaml(each)}' for key, each in value.items())}}}"
+        return f"{{{','.join(f'{_format_yaml(key)}:{_format_yaml(item)}' for key, item in value.items())}}}"
     text = value.text if isinstance(value, QuotedString) else value
     return str(yaml.safe_dump(text, allow_unicode=True, width=math.inf)).removesuffix("\n").removesuffix("\n...")
 
@@ -64,7 +67,7 @@ def quote_for_hydra(text: str) -> str:
 
 
 def quote_for_shell(words: Iterable[str]) -> str:
-    """Return words as one shell command: a word with Hydra's quotes stands in double quotes where that is safe."""
+    """Return words as one shell command, with double quotes around Hydra's own quotes where that is safe."""
 
     def quote(word: str) -> str:
         return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
@@ -73,14 +76,17 @@ def quote_for_shell(words: Iterable[str]) -> str:
 
 
 def resume_command(hydra: DictConfig) -> str:
-    """Return this process's command line, with the directory of its run or sweep named."""
+    """Return the command that resumes this process's run or sweep: its own, with the directory named."""
     is_sweep = hydra.mode == RunMode.MULTIRUN
     key, directory = ("hydra.sweep.dir", hydra.sweep.dir) if is_sweep else ("hydra.run.dir", hydra.runtime.output_dir)
-    given = [argument for argument in sys.argv[1:] if not argument.startswith(f"{key}=")]
-    return quote_for_shell(["python", sys.argv[0], *given, f"{key}={quote_for_hydra(directory)}"])
+    arguments = [argument for argument in sys.argv[1:] if not argument.startswith(f"{key}=")]
+    return quote_for_shell(["python", sys.argv[0], *arguments, f"{key}={quote_for_hydra(directory)}"])
 
 
 def hydra_options() -> list[str]:
-    """Return the options of Hydra's on this process's command line, without ``--multirun``."""
-    overrides = {each for each in sys.argv[1:] if not each.startswith("-") and ("=" in each or each.startswith("~"))}
-    return [each for each in sys.argv[1:] if each not in overrides | {"-m", "--multirun"}]
+    """Return Hydra's options on this process's command line, such as ``--config-dir``, without ``--multirun``."""
+
+    def is_override(argument: str) -> bool:
+        return argument.startswith("~") or ("=" in argument and not argument.startswith("-"))
+
+    return [argument for argument in sys.argv[1:] if not is_override(argument) and argument not in ("-m", "--multirun")]

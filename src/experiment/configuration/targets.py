@@ -1,4 +1,4 @@
-"""From plain configuration to objects: each ``_target_`` is checked to be of its place's kind before it is called."""
+"""Instantiating configurations: no ``_target_`` is called before it is checked to be what its place calls for."""
 
 import inspect
 import pkgutil
@@ -19,81 +19,81 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from experiment.configuration.errors import ConfigurationError
 
-# What each group's _target_ may be, and what the arguments of these may be in their turn.
-KINDS: dict[str, tuple[type, ...]] = {
+# What the _target_ of each group may be, and those among its arguments.
+GROUP_KINDS: dict[str, tuple[type, ...]] = {
     "data": (LightningDataModule,),
     "model": (LightningModule,),
     "optimizer": (Optimizer,),
     "callbacks": (Callback,),
     "trainer": (Strategy, Profiler, Precision, CheckpointIO, ClusterEnvironment, LayerSync),
 }
-ARGUMENTS = (Optimizer, LRScheduler, nn.Module)
-KEYWORDS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")  # Hydra's own
+ARGUMENT_KINDS = (Optimizer, LRScheduler, nn.Module)
+HYDRA_KEYWORDS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 
-def add_config_dirs_to_path(hydra: DictConfig) -> None:
-    """Let classes be imported from the directories of ``--config-dir``: one's own code stands beside its YAML."""
-    for source in hydra.runtime.config_sources:
+def add_config_dirs_to_path(hydra_config: DictConfig) -> None:
+    """Let Python import a user's modules from the directories of ``--config-dir``, where their YAML files are."""
+    for source in hydra_config.runtime.config_sources:
         if source.provider == "command-line" and source.path not in sys.path:
             sys.path.append(source.path)
 
 
 def instantiate(config: DictConfig, key: str) -> Any:
-    """Return the configuration at ``key`` with every ``_target_`` in it called, arguments first.
+    """Instantiate the configuration at a key, and everything within it.
 
     Raises:
-        ConfigurationError: as ``check_targets``.
+        ConfigurationError: as ``check_targets``; nothing has been called then.
     """
-    _check(config, [key])
+    _raise_problems(config, [key])
     return hydra.utils.instantiate(OmegaConf.select(config, key), _convert_="all")
 
 
 def instantiate_callbacks(nodes: DictConfig | None) -> list[Callback]:
-    """Return the callbacks of a group that is no part of the configuration.
+    """Instantiate callbacks that are not part of the configuration of a run.
 
     Raises:
-        ConfigurationError: as ``check_targets``.
+        ConfigurationError: as ``check_targets``; nothing has been called then.
     """
     return list(instantiate(OmegaConf.create({"callbacks": nodes or {}}), "callbacks").values())
 
 
 def check_targets(config: DictConfig) -> None:
-    """See that each ``_target_`` of a configuration is of its place's kind and takes the arguments beside it.
+    """Check each ``_target_`` of a configuration without calling it.
 
     Raises:
-        ConfigurationError: where one does not; nothing has been called then.
+        ConfigurationError: one cannot be imported, is not what its place calls for, or does not take its arguments.
     """
-    _check(config, [str(key) for key in config])
+    _raise_problems(config, [str(key) for key in config])
 
 
-def _check(config: DictConfig, keys: list[str]) -> None:
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
-    found = [problem for key in keys for problem in _problems(plain[key], (key,), KINDS.get(key, ()))]
-    if found:
-        raise ConfigurationError.from_lines(found)
+def _raise_problems(config: DictConfig, keys: list[str]) -> None:
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    problems = [problem for key in keys for problem in _find_problems(plain[key], (key,), GROUP_KINDS.get(key, ()))]
+    if problems:
+        raise ConfigurationError.from_lines(problems)
 
 
-def _problems(node: Any, path: tuple[str, ...], kinds: tuple[type, ...]) -> Iterator[str]:
+def _find_problems(node: Any, path: tuple[str, ...], kinds: tuple[type, ...]) -> Iterator[str]:
     if isinstance(node, dict) and "_target_" in node:
         yield from _target_problems(node, ".".join(path), kinds)
-        kinds = ARGUMENTS
+        kinds = ARGUMENT_KINDS
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, child in children:
-        yield from _problems(child, (*path, str(key)), kinds)
+        yield from _find_problems(child, (*path, str(key)), kinds)
 
 
 def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) -> Iterator[str]:
     try:
         target = pkgutil.resolve_name(str(node["_target_"]))
     except Exception as error:  # whatever the import of somebody's module raises
-        yield f"{key}._target_={node['_target_']}: cannot be imported: {_cause(error)}"
+        yield f"{key}._target_={node['_target_']}: cannot be imported: {_format_root_cause(error)}"
         return
     if not (inspect.isclass(target) and issubclass(target, kinds)):
-        yield f"{key}._target_={node['_target_']}: must be a class, a kind of {' or '.join(k.__name__ for k in kinds)}"
+        allowed = " or ".join(kind.__name__ for kind in kinds)
+        yield f"{key}._target_={node['_target_']}: must be a class, a kind of {allowed}"
         return
     signature = inspect.signature(target)
-    arguments = {name: value for name, value in node.items() if name not in KEYWORDS}
+    arguments = {name: value for name, value in node.items() if name not in HYDRA_KEYWORDS}
     bind = signature.bind_partial if node.get("_partial_") else signature.bind
     try:
         bind(*node.get("_args_", ()), **arguments)
@@ -101,7 +101,7 @@ def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) ->
         yield f"{key}: {node['_target_']} {error}; it takes {', '.join(signature.parameters)}"
 
 
-def _cause(error: BaseException) -> str:
+def _format_root_cause(error: BaseException) -> str:
     while error.__cause__:
         error = error.__cause__
     return f"{type(error).__name__}: {error}"

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 from omegaconf import DictConfig
 
-from experiment.configuration import schema
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.identity import is_dry_run
+from experiment.configuration.validation import validate
 from experiment.runs.directory import RunDirectory
 from experiment.runs.resume import check_start
 
@@ -22,7 +22,7 @@ def check_jobs(jobs: Sequence[tuple[DictConfig, Path]], hydra: DictConfig) -> li
     Raises:
         ConfigurationError: some are wrong, with the problems of all of them; what needs no torch is checked without.
     """
-    _check_all(schema.validate, ((config,) for config, _ in jobs))
+    _check_all(validate, ((config,) for config, _ in jobs))
     complete = _check_all(lambda config, path: not is_dry_run(config) and check_start(RunDirectory(path), config), jobs)
     rest = [config for (config, _), done in zip(jobs, complete, strict=True) if not done]
     if rest:

@@ -17,8 +17,9 @@ from tensorboard.plugins.hparams.api_pb2 import (
 )
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
-from experiment.configuration import schema
+from experiment.configuration.descriptions import format_value
 from experiment.configuration.identity import flatten
+from experiment.configuration.keys import json_types
 from experiment.runs.report import SCORES
 
 FINAL = SCORES[1:]  # the columns of scores: what counts at the end
@@ -32,7 +33,7 @@ def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summa
     It shows the first few of those that are said to differ between runs: the ``overrides``.
     """
     values = {key: value for key, value in flatten(config).items() if not key.startswith(WATCHING)}
-    types = {key: {_type(value)} for key, value in values.items()} | schema.json_types()
+    types = {key: {_type(value)} for key, value in values.items()} | json_types()
     kinds = {key: _kind(each) for key, each in types.items() if not key.endswith("._partial_")}
     given = {override.partition("=")[0].lstrip("+~") for override in overrides}
     columns = Experiment(
@@ -46,7 +47,7 @@ def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summa
     for key, kind in kinds.items():
         value = values.get(key)
         if key in values and kind == DATA_TYPE_STRING:
-            row.hparams[key].string_value = schema.format_value(value)
+            row.hparams[key].string_value = format_value(value)
         elif value is not None:  # a column of numbers takes nothing else: null is a cell without a number
             setattr(row.hparams[key], "bool_value" if isinstance(value, bool) else "number_value", value)
     return (

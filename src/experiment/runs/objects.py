@@ -9,8 +9,9 @@ import torch
 from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from omegaconf import DictConfig
 
-from experiment.configuration import schema, targets
+from experiment.configuration import targets
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.validation import validate
 from experiment.runs import quiet  # noqa: F401
 from experiment.runs.directory import RunDirectory
 
@@ -84,6 +85,6 @@ def load_recorded(directory: RunDirectory, changes: Sequence[str] = ()) -> tuple
         raise ConfigurationError(f"{directory.path} holds no run.")
     hydra = directory.hydra
     config.merge_with_dotlist(list(changes))
-    schema.validate(config)
+    validate(config)
     check_instantiable(config, hydra)
     return config, hydra

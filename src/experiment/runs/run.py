@@ -12,8 +12,9 @@ from hydra.types import RunMode
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig
 
-from experiment.configuration import schema, targets
+from experiment.configuration import targets
 from experiment.configuration.identity import is_dry_run
+from experiment.configuration.validation import validate
 from experiment.runs.directory import RunDirectory
 from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
 from experiment.runs.report import SCORES, format_report
@@ -34,7 +35,7 @@ def run(config: DictConfig) -> dict[str, Any]:
         ConfigurationError: it cannot be run, or not in this directory; nothing is changed then.
     """
     hydra = cast(DictConfig, HydraConfig.get())
-    schema.validate(config)
+    validate(config)
     targets.add_config_dirs_to_path(hydra)
     return run_in(RunDirectory(Path(hydra.runtime.output_dir)), config, hydra)
 

@@ -1,45 +1,14 @@
-"""The configuration: every file works, every wrong value is told, and both follow from one schema."""
+"""What a user is told: one clear message for all wrong keys, and ``--help``."""
 
-import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import jsonschema
 import pytest
-import yaml
 from omegaconf import OmegaConf
 
-from experiment.configuration import schema
-from tests.conftest import ROOT, metrics
-
-FILES = {
-    "callbacks/default.yaml": ["callbacks=default"],
-    "data/line.yaml": ["data=line"],
-    "experiment/mini_batches.yaml": ["experiment=mini_batches", "trainer.max_epochs=2"],
-    "experiment/vanishing_gradient.yaml": ["experiment=vanishing_gradient", "trainer.max_epochs=2"],
-    "hydra/job_logging/experiment.yaml": ["hydra/job_logging=experiment"],
-    "model/simple_net.yaml": ["model=simple_net"],
-    "optimizer/adam.yaml": ["optimizer=adam", "optimizer.betas=[0.8,0.9]"],
-    "optimizer/adamw.yaml": ["optimizer=adamw", "optimizer.lr=0.01"],
-    "optimizer/rmsprop.yaml": ["optimizer=rmsprop", "optimizer.momentum=0.5"],
-    "optimizer/sgd.yaml": ["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0.9"],
-    "trainer/default.yaml": ["trainer=default"],
-}
-
-
-def test_every_file_has_a_test():
-    there = {str(path.relative_to(ROOT / "conf")) for path in (ROOT / "conf").rglob("*.yaml")}
-    assert there == {*FILES, "config.yaml", "search/optuna.yaml"}  # of a sweep: tests/test_search.py
-
-
-@pytest.mark.parametrize("file", FILES)
-def test_every_file_composes_and_trains(run, file):
-    overrides = FILES[file]
-    short = [] if any("max_epochs" in each for each in overrides) else ["trainer.max_epochs=3"]
-    assert metrics(run(*short, *overrides))["status"] == "finished"
-
+from tests.conftest import ROOT
 
 WRONG = {
     "optimizer.lr=fast": "a number ≥ 0",
@@ -54,7 +23,7 @@ WRONG = {
     "optimizer.nesterov=1": "true or false",
     "trainer.enable_checkpointing=false": "there is no such key",
     "seed=1,2": "several values make a sweep",
-    "optimizer.learning_rate=1": "nearest is optimizer.",
+    "optimizer.learning_rate=1": "nearest is optimizer.lr",
     "data.num_points=0": "a whole number ≥ 1, ≤ 1,000,000,000",
     "data.num_points=1.5": "a whole number ≥ 1",
     "data.num_points=99999999999999999999": "a whole number ≥ 1",
@@ -144,7 +113,7 @@ def test_a_wrong_value_among_good_ones_starts_nothing(train, capfd, elsewhere):
     assert list(elsewhere.iterdir()) == []
 
 
-def test_all_wrong_keys_are_told_at_once(train, capfd):
+def test_all_wrong_keys_are_reported_at_once(train, capfd):
     assert train("optimizer.lr=-1", "optimizr.lr=1", "seed=x", "data=circle", "model.hiden=[3]", "foo.bar=1") == 1
     error = capfd.readouterr().err
     for key in ("optimizer.lr=-1", "optimizr.lr=1", "seed=x", "data=circle", "model.hiden=[3]", "foo.bar=1"):
@@ -152,7 +121,7 @@ def test_all_wrong_keys_are_told_at_once(train, capfd):
     assert len(error.splitlines()) == 7
 
 
-def test_the_traceback_is_there_for_who_asks(train, monkeypatch):
+def test_hydra_full_error_raises_the_error(train, monkeypatch):
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     with pytest.raises(BaseException, match=r"^$") as caught:
         train("seed=-1")
@@ -177,39 +146,7 @@ def _composed() -> str:
     return done.stdout
 
 
-def test_the_editors_schemas_are_those_of_the_code():
-    made = json.loads(json.dumps(schema.json_schemas()))
-    assert made == {name: json.loads((ROOT / f"conf/{name}.schema.json").read_text()) for name in made}
-
-
-@pytest.mark.parametrize("file", [*FILES, "config.yaml", "../examples/digits/experiment/digits.yaml"])
-def test_every_file_names_the_schema_that_it_fits(file):
-    path = ROOT / "conf" / file
-    if file.startswith("hydra/"):
-        return
-    (named,) = re.findall(r"^# yaml-language-server: \$schema=(\S+)$", path.read_text(), re.MULTILINE)
-    content = json.loads((path.parent / named).read_text())
-    jsonschema.Draft202012Validator.check_schema(content)
-    jsonschema.validate(yaml.safe_load(path.read_text()), content)
-
-
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("optimizer", {"_target_": "torch.optim.SGD", "lr": -1}),
-        ("optimizer", {"_target_": "torch.optim.SGD", "rate": 1}),
-        ("data", {"_target_": "experiment.points.datamodule.PointsDataModule", "noise": 3}),
-        ("trainer", {"max_epoch": 3}),
-        ("config", {"optimizer": {"lr": "fast"}}),
-        ("config", {"sed": 1}),
-    ],
-)
-def test_an_editor_sees_what_is_wrong(name, content):
-    with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate(content, json.loads((ROOT / f"conf/{name}.schema.json").read_text()))
-
-
-def test_a_users_class_takes_what_its_signature_says(train, capfd, elsewhere):
+def test_arguments_of_a_custom_class_are_checked_against_its_signature(train, capfd, elsewhere):
     Path("mine").mkdir()
     Path("mine/own_part.py").write_text(
         "from lightning import LightningModule\nclass Net(LightningModule):\n    def __init__(self, width): ...\n"

@@ -1,0 +1,69 @@
+"""The text of ``--help``."""
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from experiment.configuration.descriptions import describe_type, format_value
+from experiment.configuration.keys import key_schemas, model_of
+from experiment.configuration.models import RunConfig
+
+TEMPLATE = """\
+Trains, validates and tests a network on points of the plane, and writes all results into one directory.
+
+  python {program} [key=value ...]          one run
+  python {program} -m key=a,b ...           a sweep: one run for every combination
+
+The keys, their defaults, and what each may be:
+
+{table}
+
+Choices, each a file under conf/:
+  data=line          model=simple_net          optimizer=sgd|adam|adamw|rmsprop
+  experiment=NAME    a named set of choices, from conf/experiment/ or from a directory of your own: --config-dir DIR
+  search=optuna      a sweep (-m) is a search for the lowest val/loss
+  hydra.run.dir=DIR, hydra.sweep.dir=DIR
+                     the directory of the run, of the sweep; without them a dated one under outputs/, multirun/
+
+Examples:
+  python {program} optimizer.lr=0.5 model.hidden=[8,8]
+  python {program} data.line=[1,-2,0.5] data.num_points=500 data.batch_size=32 trainer.max_epochs=100
+  python {program} -m optimizer.lr=0.01,0.1,1 seed=0,1
+  python {program} -m search=optuna search.trials=20 model.hidden=[4],[8],[16]
+  python {program} --config-dir examples/digits experiment=digits
+
+Hydra's own options: --cfg job prints the configuration without a run, --hydra-help lists the rest.
+"""
+
+
+def help_text(*, _root_: DictConfig) -> str:
+    """Return what ``--help`` prints for a composed configuration: its keys, and those that its choices also take."""
+    config: Any = OmegaConf.to_container(_root_, resolve=False)
+    table = "\n".join(line for name in RunConfig.model_fields for line in _group_rows(name, config.get(name)))
+    # Hydra takes the text for a string.Template.
+    return TEMPLATE.format(table=table, program=Path(sys.argv[0]).name).replace("$", "$$")
+
+
+def _group_rows(name: str, value: Any) -> Iterator[str]:
+    schema = key_schemas(RunConfig)[name]
+    if not isinstance(value, dict):
+        yield _row(f"{name} = {format_value(value)}", schema)
+        return
+    model = model_of(name, value)
+    schemas = key_schemas(model) if model else {}
+    for key, default in value.items():
+        if key != "_partial_":
+            yield _row(f"{name}.{key} = {format_value(default)}", schemas.get(key, {}))
+    if others := [key for key in schemas if key not in value]:
+        yield _row(f"{name}.<key>", {"description": f"{schema['description']}, also: {', '.join(others)}"})
+
+
+def _row(heading: str, schema: dict[str, Any]) -> str:
+    kind = f"{describe_type(schema)}; " if len(schema) > 1 else ""
+    text = f"{kind}{schema.get('description', 'of your own')}"
+    lines = textwrap.wrap(text, 96, initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False)
+    return "\n".join([f"  {heading}", *lines])

@@ -1,0 +1,151 @@
+"""What a configuration may be: every key with its type, its range and its meaning.
+
+Validation, ``--help`` and the JSON schemas that editors use on the YAML all follow from the models here.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from experiment.configuration.signatures import add_arguments
+from experiment.configuration.unions import CustomClass, StrictModel, known_or_custom
+
+FLOAT32 = 1e38  # the limit of numbers that become float32
+Finite = Annotated[float, Field(ge=-FLOAT32, le=FLOAT32)]
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Interval = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+
+
+def _check_direction(line: list[float]) -> list[float]:
+    if not any(line[:2]):
+        raise ValueError("with a = b = 0 there is no line")
+    return line
+
+
+class PointsConfig(StrictModel):
+    """Points of the plane, whatever their shape."""
+
+    target: Literal["experiment.points.datamodule.PointsDataModule"] = Field(
+        alias="_target_", description="the LightningDataModule"
+    )
+    num_points: Count = Field(description="training points")
+    num_val: Count = Field(description="points to validate on, never trained on, never flipped")
+    num_test: Count = Field(description="points to test on, never trained on, never flipped")
+    batch_size: Count | None = Field(
+        description="null: every step sees all points; a number: shuffled mini-batches of that size"
+    )
+    seed: Seed = Field(description="the seed of the points: that of the run")
+
+
+class LineConfig(PointsConfig):
+    """Points on both sides of a line."""
+
+    shape: Literal["line"] = Field(description="the function of shapes.py that makes the points")
+    line: Annotated[list[Finite], Field(min_length=3, max_length=3), AfterValidator(_check_direction)] = Field(
+        description="[a, b, c]: class 1 is where a·x + b·y + c > 0, class 0 elsewhere; a and b are not both 0"
+    )
+    noise: float = Field(ge=0, le=1, description="the probability that a training label is flipped")
+
+
+class PointsClassifierConfig(StrictModel):
+    """The network that separates the classes of points."""
+
+    target: Literal["experiment.points.classifier.PointsClassifier"] = Field(
+        alias="_target_", description="the LightningModule"
+    )
+    hidden: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
+        max_length=100, description="the widths of the hidden layers"
+    )
+    activation: Literal["relu", "tanh", "sigmoid", "linear"] = Field(description="of the hidden layers")
+    loss: Literal["bce", "bce_with_logits"] = Field(
+        description="bce: BCELoss on probabilities; bce_with_logits: the numerically stable form"
+    )
+    optimizer: dict[str, Any] = Field(description="that of the run")
+
+
+class OptimizerConfig(StrictModel):
+    """What all of torch's optimizers share."""
+
+    partial: Literal[True] = Field(alias="_partial_", description="the model calls it with the parameters to optimize")
+    lr: Annotated[float, Field(ge=0, le=FLOAT32)] = Field(default_factory=float, description="the learning rate")
+
+
+def _optimizer(name: str) -> type[StrictModel]:
+    return add_arguments(
+        OptimizerConfig,
+        f"torch.optim.{name.lower()}",
+        name,
+        description="torch's own",
+        excluded=["params"],
+        target=(Literal[f"torch.optim.{name}"], Field(alias="_target_", description="the optimizer")),
+    )
+
+
+class TrainerConfig(StrictModel):
+    """The arguments of Lightning's ``Trainer`` for which this project has ranges or meanings of its own."""
+
+    max_epochs: int = Field(ge=1, le=10**12, description="passes over the training points")
+    accelerator: str = Field(description="the Lightning accelerator: cpu, gpu, mps, …; auto: the best there is")
+    log_every_n_steps: Interval = Field(description="how often train/loss is logged")
+    check_val_every_n_epoch: Interval | None = Field(description="how often the validation points are scored")
+    logger: bool = Field(default=True, description="false: no TensorBoard log")
+
+
+_Trainer = add_arguments(
+    TrainerConfig,
+    "lightning.pytorch.trainer.trainer",
+    "Trainer",
+    description="Lightning's own",
+    # The run sets these: callbacks are a group of the configuration, files and checkpoints lie in the run's directory.
+    excluded=["callbacks", "default_root_dir", "enable_checkpointing", "barebones", "model_registry"],
+)
+
+
+class CheckpointConfig(StrictModel):
+    """When a run saves its state."""
+
+    every_n_seconds: float = Field(
+        ge=0,
+        le=1e9,
+        description="how much training a kill can lose; up to an epoch, where the data cannot resume within one",
+    )
+
+
+class BackpropConfig(StrictModel):
+    """How often a run logs backpropagation."""
+
+    every_n_steps: Interval | None = Field(
+        description="how often the scalars of backpropagation are logged: at steps 0, n, 2n, …; null: never"
+    )
+    histogram_every_n_steps: Interval | None = Field(
+        description="how often its histograms are logged: at steps 0, n, 2n, …; null: never"
+    )
+
+
+class SearchConfig(StrictModel):
+    """How a sweep searches."""
+
+    trials: Count = Field(description="how many runs are tried")
+    pruning: bool = Field(description="whether a trial that is worse than the median of those before it is stopped")
+    space: dict[str, Any] = Field(
+        description="the values of each key, in Hydra's grammar of sweeps: tag(log, interval(0.001, 10)), or 4,8,16"
+    )
+
+
+class RunConfig(StrictModel):
+    """One run."""
+
+    seed: Seed = Field(description="seeds NumPy's points and torch's initial weights")
+    data: known_or_custom(LineConfig) = Field(description="the problem")  # type: ignore[valid-type]
+    model: known_or_custom(PointsClassifierConfig) = Field(  # type: ignore[valid-type]
+        description="the network, its loss, its optimizer"
+    )
+    optimizer: known_or_custom(*map(_optimizer, ("SGD", "Adam", "AdamW", "RMSprop"))) = Field(  # type: ignore[valid-type]
+        description="how the weights are adjusted"
+    )
+    trainer: _Trainer = Field(description="the arguments of Lightning's Trainer")  # type: ignore[valid-type]
+    checkpoint: CheckpointConfig = Field(description="when the state is saved")
+    backprop: BackpropConfig = Field(description="how often backpropagation is logged")
+    search: SearchConfig | None = Field(default=None, description="optuna: a sweep is a search for the lowest val/loss")
+    callbacks: dict[str, CustomClass | None] = Field(description="Lightning callbacks, each under a name; null: off")

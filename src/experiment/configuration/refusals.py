@@ -1,0 +1,108 @@
+"""Overrides that Hydra refuses, explained: it stops at the first of them, and speaks of its grammar."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import OverrideParseException
+from omegaconf import DictConfig
+
+from experiment.configuration import CONF
+from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.keys import known_keys
+from experiment.configuration.overrides import expand_sweep, parse_override, quote_for_hydra, quote_for_shell
+from experiment.configuration.suggestions import UNKNOWN_KEY, explain_unknown_key
+from experiment.configuration.validation import find_problems
+
+
+def explain_hydra_error(error: BaseException, arguments: Sequence[str]) -> BaseException:
+    """Return an error that names every wrong override of a command line, or ``error`` if no override is wrong."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    parser.add_argument("--multirun", "-m", action="store_true")
+    options, others = parser.parse_known_args(arguments)
+    overrides = [argument for argument in others if not argument.startswith("-")]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        check = _OverrideCheck(options.config_dir, options.multirun)
+        # Groups come first, as they do for Hydra.
+        for override in sorted(overrides, key=lambda each: "." in each.partition("=")[0]):
+            check.add(override)
+    return ConfigurationError.from_lines(check.problems) if check.problems else error
+
+
+class _SweepError(ValueError):
+    """Several values where one is allowed."""
+
+
+class _OverrideCheck:
+    """Composes overrides one by one, each together with those before it that Hydra accepted.
+
+    Attributes:
+        problems: a line for each problem so far.
+    """
+
+    def __init__(self, config_dir: Path | None, is_sweep: bool) -> None:
+        self.is_sweep = is_sweep
+        self.directories = [CONF, *([config_dir.absolute()] if config_dir else [])]
+        search_path = ",".join(quote_for_hydra(f"file://{directory}") for directory in self.directories[1:])
+        self.accepted = [f"hydra.searchpath=[{search_path}]"]
+        self.problems: list[str] = []
+
+    def add(self, override: str) -> None:
+        """Add the problems of an override."""
+        try:
+            values = self._expand(override)
+            for value in values:
+                self.problems += self._new_problems(value)
+            self.accepted.append(values[0])
+        except Exception as refusal:
+            self.problems.append(f"{override}: {self._explain(override, refusal)}")
+
+    def _expand(self, override: str) -> list[str]:
+        """Return an override for each value of a sweep."""
+        parsed = parse_override(override)
+        if parsed.is_sweep_override() and parsed.is_hydra_override():
+            raise _SweepError("Hydra's own keys take one value")
+        if parsed.is_sweep_override() and not self.is_sweep:
+            raise _SweepError("several values make a sweep: python train.py -m")
+        return list(expand_sweep(override))
+
+    def _compose(self, *more: str) -> DictConfig:
+        return compose("config", [*self.accepted, *more])
+
+    def _new_problems(self, override: str) -> list[str]:
+        return [problem for problem in find_problems(self._compose(override)) if problem not in self.problems]
+
+    def _explain(self, override: str, refusal: Exception) -> str:
+        """Return why Hydra refuses an override, and what to type instead."""
+        key, equals, value = override.partition("=")
+        message = str(refusal).splitlines()[0]
+        if isinstance(refusal, OverrideParseException):
+            advice = self._suggest_quotes(key, value) if equals else " (an override is key=value)"
+            return f"Hydra cannot parse this: {message}{advice}"
+        if isinstance(refusal, _SweepError):
+            return f"{message}{self._suggest_quotes(key, value)}"
+        if options := self._group_options(key):
+            return f"one of {', '.join(options)}"
+        if message.startswith(("Could not override", "Could not delete")):
+            return explain_unknown_key(key, known_keys(self._compose()))
+        return message
+
+    def _suggest_quotes(self, key: str, value: str) -> str:
+        """Return advice to quote a value, unless the key cannot have a text as its value."""
+        quoted = f"{key}={quote_for_hydra(value)}"
+        try:
+            problems = self._new_problems(quoted)
+        except Exception:
+            return ""
+        is_text = all(UNKNOWN_KEY in problem for problem in problems)
+        return f"; if the value is one text, quote it: {quote_for_shell([quoted])}" if is_text else ""
+
+    def _group_options(self, group: str) -> list[str]:
+        if not group:
+            return []
+        options = {path.stem for root in self.directories for path in (root / group).glob("*.yaml")}
+        return sorted(options or GlobalHydra.instance().config_loader().get_group_options(group))

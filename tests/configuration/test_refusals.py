@@ -1,0 +1,78 @@
+"""What Hydra's grammar refuses is answered with a command that works."""
+
+import shlex
+import sys
+
+import pytest
+
+from experiment import explain
+from experiment.configuration.overrides import parse_override
+
+HINT = "; if the value is one text, quote it: "
+TEXTS = [
+    ("hydra.run.dir", "multirun/x/optimizer.lr=0.1,seed=0"),  # as a sweep names it
+    ("hydra.run.dir", "a/b,c"),
+    ("hydra.run.dir", "it's"),
+    ("hydra.run.dir", "a'b\"c$d`e`\\=f"),
+    ("hydra.run.dir", "$HOME/a=b!"),
+    ("hydra.run.dir", "a[1"),
+    ("hydra.run.dir", "{now}(1)"),
+    ("hydra.sweep.dir", "lr=1,seed=0"),
+    ("data.path", "a b(1).csv"),
+    ("+x", "{"),
+]
+
+
+@pytest.mark.parametrize(("key", "text"), TEXTS)
+@pytest.mark.parametrize("command", ["run", "sweep", "explain"])
+def test_the_suggested_override_is_the_text_once_pasted_into_a_shell(
+    train, capfd, monkeypatch, elsewhere, command, key, text
+):
+    if command == "explain":
+        monkeypatch.setattr(sys, "argv", ["explain", f"{key}={text}"])
+        with pytest.raises(SystemExit) as stop:
+            explain.main()
+        message = str(stop.value)
+    else:
+        assert train(*(["-m", "seed=0,1"] if command == "sweep" else []), f"{key}={text}") == 1
+        message = capfd.readouterr().err
+    headline, line = message.strip().split("\n", 1)
+    assert headline == "The configuration cannot be run:"
+    assert line.startswith(f"  {key}={text}: ")
+    (word,) = shlex.split(line.partition(HINT)[2])
+    suggested = parse_override(word)
+    assert suggested.input_line.startswith(f"{key}='")
+    assert suggested.value() == text
+    assert not suggested.is_sweep_override()
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.line=[1", "Hydra cannot parse this: no viable alternative at input '[1'"),
+        ("seed=1,2", "several values make a sweep: python train.py -m"),
+        ("optimizer=sgd,adam", "several values make a sweep: python train.py -m"),
+        ("+optimizer=adam", "Multiple values for optimizer. To override a value use 'override optimizer: adam'"),
+        ("nonsense", "Hydra cannot parse this: missing EQUAL at '<EOF>' (an override is key=value)"),
+    ],
+)
+def test_quotes_are_not_suggested_where_they_would_not_help(train, capfd, override, message):
+    assert train(override) == 1
+    assert capfd.readouterr().err == f"The configuration cannot be run:\n  {override}: {message}\n"
+
+
+def test_a_directory_that_a_sweep_named_is_resumed_by_the_suggested_command(train, capfd):
+    assert train("-m", "optimizer.lr=0.5", "seed=3", "trainer.max_epochs=2", "hydra.sweep.dir=s") == 0
+    overrides = ["optimizer.lr=0.5", "seed=3", "trainer.max_epochs=2"]
+    capfd.readouterr()
+    assert train(*overrides, "hydra.run.dir=s/optimizer.lr=0.5,seed=3") == 1
+    (suggested,) = shlex.split(capfd.readouterr().err.partition(HINT)[2])
+    assert train(*overrides, suggested) == 0
+    assert "Nothing is left to train." in capfd.readouterr().out
+
+
+def test_an_interpolation_of_a_directory_that_does_not_exist_is_named(train, capfd, elsewhere):
+    assert train("hydra.run.dir=${nope}") == 1
+    assert capfd.readouterr().err == "hydra.run.dir: Interpolation key 'nope' not found\n"
+    assert list(elsewhere.iterdir()) == []
