@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -41,7 +40,11 @@ def draw_decision_boundary(model: PointsClassifier, points: Batches, problem: di
     ticks = (-1, -0.5, 0, 0.5, 1)
     axes.set(xlabel="x", ylabel="y", xticks=ticks, yticks=ticks)
     draw_plane(axes, model, points, problem, step)
-    figure.colorbar(ScalarMappable(cmap=PROBABILITY_COLORS), cax=color_axes, label="probability of class 1")
+    # An image, since Matplotlib's own color bar takes 4 ms more to make.
+    color_axes.imshow(np.linspace(0, 1, 256)[:, None], PROBABILITY_COLORS, origin="lower", extent=(0, 1, 0, 1))
+    color_axes.set(aspect="auto", xticks=(), ylabel="probability of class 1")
+    color_axes.yaxis.set_label_position("right")
+    color_axes.yaxis.tick_right()
     figure.legend(*axes.get_legend_handles_labels(), loc="lower center", ncols=3, frameon=False, fontsize=9)
     arrange_panels(figure, legend_below=True)
     return figure
