@@ -87,6 +87,6 @@ def test_a_search_of_it(train, capfd):
     assert train("-m", *ARGUMENTS, *search, "hydra.sweep.dir=sweep") == 0
     losses = {path.parent.name: metrics(path.parent)["val/loss"] for path in Path("sweep").glob("*/metrics.json")}
     assert len(losses) == 3
-    best = re.search(r"The best: python \S+ (.*)", capfd.readouterr().out)[1]
+    best = re.search(r"Best trial: python \S+ (.*)", capfd.readouterr().out)[1]
     assert train(*shlex.split(best), "hydra.run.dir=again") == 0
     assert metrics(Path("again"))["val/loss"] == min(losses.values())

@@ -63,8 +63,14 @@ def command(main: Main) -> Main:
 
     @functools.wraps(main)
     def wrapped(*args: Any) -> Any:
-        with errors_reported(_explain_command_line), _hydra_raises_its_errors():
-            return main(*args)
+        try:
+            with errors_reported(_explain_command_line), _hydra_raises_its_errors():
+                return main(*args)
+        except SystemExit as stop:
+            if not isinstance(stop.code, str):
+                raise
+            print(stop.code, file=sys.stderr)  # now, and not only when the interpreter exits
+            sys.exit(1)
 
     return wrapped  # type: ignore[return-value]
 

@@ -83,7 +83,7 @@ def test_scores_are_those_of_the_last_weights(run):
     directory = run("trainer.max_epochs=30", "data.num_val=70", "data.num_test=90", "seed=2")
     _, net = plain_loop(seed=2, epochs=30)
     for stage, count, stream in (("val", 70, points.VALIDATION), ("test", 90, points.TEST)):
-        x, y = next(points.held_out("line", count, stream, seed=2, line=(1, 1, 0)))
+        x, y = next(points.held_out_points("line", count, stream, seed=2, line=(1, 1, 0)))
         probability = net(torch.FloatTensor(x)).detach()
         targets = torch.FloatTensor(y.astype(int)).reshape(-1, 1)
         loss = torch.nn.functional.binary_cross_entropy(probability, targets).item()

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from experiment.runs.pictures import render, save
+from experiment.runs.pictures import render, save_png
 from experiment.sweeps.pictures import draw_sweep
 from experiment.sweeps.results import Row, group_by_seed
 from tests.sweeps.examples import RATES, loss_at_rate, sweep_rows
@@ -149,7 +149,7 @@ def test_no_text_is_cut_off_or_overlaps_another(name, monkeypatch):
         patched.setattr(Text, "draw", lambda text, renderer: (texts.append(text), draw_text(text, renderer)))
         image = render(figure)
     if directory := os.environ.get("SAVE_PICTURES"):
-        save(image, Path(directory, f"{name}.png"))
+        save_png(image, Path(directory, f"{name}.png"))
     extents = {text: text.get_window_extent() for text in texts if text.get_visible() and text.get_text().strip()}
     assert extents
     for text, extent in extents.items():
