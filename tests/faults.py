@@ -102,14 +102,19 @@ def start(
 
 def result(directory: Path) -> dict[str, Any]:
     """All that must be the same bit for bit: scalars, the weights of both checkpoints, the metrics but for time."""
-    events = EventAccumulator(str(directory), size_guidance={"scalars": 0}).Reload()
+    folders = sorted({path.parent for path in directory.rglob("events.out.tfevents.*")})
+    readers = [EventAccumulator(str(folder), size_guidance={"scalars": 0}).Reload() for folder in folders]
     weights = {
         f"{name}:{key}": value.tolist()
         for name in ("last", "best")
         for key, value in checkpoint(directory, name)["state_dict"].items()
     }
     return {
-        "scalars": {tag: [(e.step, e.value) for e in events.Scalars(tag)] for tag in events.Tags()["scalars"]},
+        "scalars": {
+            f"{folder.relative_to(directory)}/{tag}": [(e.step, e.value) for e in events.Scalars(tag)]
+            for folder, events in zip(folders, readers, strict=True)
+            for tag in events.Tags()["scalars"]
+        },
         "weights": weights,
         "metrics": metrics(directory) | {"seconds": 0},
     }

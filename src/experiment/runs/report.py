@@ -18,7 +18,7 @@ def format_report(metrics: dict[str, Any], directory: Path) -> str:
     where = Path(os.path.relpath(directory))
     inside = where.parts and where.parts[0] != os.pardir
     where, root = (where, where.parts[0]) if inside else (directory, directory)
-    diverged = "The run diverged: its loss is not finite, or more than twice its first value.\n"
+    diverged = "The run diverged: its loss is not finite, or ended more than |its first value| above its first value.\n"
     return (
         f"{diverged if metrics['status'] == 'diverged' else ''}"
         f"{metrics['status']} after {metrics['epoch']} epochs, {metrics['step']} steps, {metrics['seconds']:.1f} s\n"
