@@ -81,8 +81,6 @@ def start(
             status = 0
         except SystemExit as stop:
             status = stop.code if isinstance(stop.code, int) else 1
-            if not isinstance(stop.code, int):
-                print(stop.code, file=sys.stderr)  # as the interpreter does
         finally:
             for stream in (sys.stdout, sys.stderr):
                 with suppress(OSError):  # of a full disk
