@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor, nn
@@ -151,7 +152,16 @@ def _tag_name(name: str) -> str:
 
 
 def _log_histogram(trainer: Trainer, tag: str, values: Tensor) -> None:
-    elements = values.detach().float().flatten().cpu()
-    elements = elements[elements.isfinite()]
+    elements = values.detach().flatten().cpu().double().numpy()
+    elements = elements[np.isfinite(elements)]
     for logger in tensorboard_loggers(trainer) if len(elements) else ():
-        logger.experiment.add_histogram(tag, elements, step_index(trainer), bins=HISTOGRAM_BINS)
+        logger.experiment.add_histogram(tag, elements, step_index(trainer), bins=_bin_edges(elements))
+
+
+def _bin_edges(elements: np.ndarray) -> np.ndarray:
+    """Return the edges of equal bins over the elements, however near to each other, large or small these are."""
+    low, high = elements.min(), elements.max()
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # NumPy makes no bins that are narrower than its precision
+        margin = max(0.5, 1e-6 * abs(high))
+        low, high = low - margin, high + margin
+    return np.linspace(low, high, HISTOGRAM_BINS + 1)

@@ -85,7 +85,10 @@ def _optimizer(name: str) -> type[StrictModel]:
 class TrainerConfig(StrictModel):
     """The arguments of Lightning's ``Trainer`` for which this project has ranges or meanings of its own."""
 
-    max_epochs: int = Field(ge=1, le=10**12, description="passes over the training points")
+    max_epochs: Annotated[int, Field(ge=1, le=10**12)] | Literal[-1] | None = Field(
+        description="passes over the training points; -1: no limit, beside trainer.max_steps or trainer.max_time"
+    )
+    max_steps: Annotated[int, Field(ge=1, le=10**15)] | Literal[-1] = Field(default=-1, description="optimizer steps")
     accelerator: str = Field(description="the Lightning accelerator: cpu, gpu, mps, …; auto: the best there is")
     log_every_n_steps: Interval = Field(description="how often train/loss is logged")
     check_val_every_n_epoch: Interval | None = Field(description="how often the validation points are scored")

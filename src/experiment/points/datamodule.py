@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
+from torch.utils.data import SequentialSampler
 from typing_extensions import override
 
 from experiment.points import shapes
@@ -42,7 +43,8 @@ class Batches:
         self.batch_size = min(batch_size or len(tensors[0]), len(tensors[0]))
         self.seed = seed
         self.rank, self.world_size = shard
-        self.sampler = self
+        # Lightning takes any other sampler than torch's sequential one for a shuffling one.
+        self.sampler = SequentialSampler(tensors[0]) if seed is None else self
         self.epoch = 0
         self.yielded = 0  # batches of the current epoch
         self.skipped = 0  # batches at the beginning of the next epoch, which an earlier start has trained on

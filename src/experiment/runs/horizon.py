@@ -48,14 +48,19 @@ class Horizon:
         """Return the horizon of a configuration.
 
         Raises:
-            ConfigurationError: ``trainer.max_time`` is no duration.
+            ConfigurationError: ``trainer.max_time`` is no duration, or there is no limit at all.
         """
         trainer = OmegaConf.to_container(config.trainer, resolve=True)
         assert isinstance(trainer, dict)
         epochs, steps = (
             math.inf if limit in (None, -1) else limit for limit in map(trainer.get, ("max_epochs", "max_steps"))
         )
-        return cls(epochs, steps, _seconds(trainer.get("max_time")))
+        horizon = cls(epochs, steps, _seconds(trainer.get("max_time")))
+        if all(map(math.isinf, (horizon.epochs, horizon.steps, horizon.seconds))):
+            given = f"trainer.max_epochs={trainer.get('max_epochs')}"
+            problem = f"{given}: without trainer.max_steps or trainer.max_time it would never end"
+            raise ConfigurationError.from_lines([problem])
+        return horizon
 
     def is_reached(self, progress: Progress) -> bool:
         """Whether a run has come to its limit of epochs or steps."""

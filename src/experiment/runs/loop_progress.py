@@ -25,7 +25,7 @@ def step_index_to_resume(trainer: Trainer, fit_loop: dict[str, Any]) -> int:
         for key in ("total", "current"):
             epochs[key]["processed"] = epochs[key]["completed"]
             batches[key]["completed"] -= 1
-    elif batches["total"]["processed"] > batches["total"]["completed"]:  # at the end of a batch, not counted yet
+    elif batches["total"]["started"] > batches["total"]["completed"]:  # at the end of a batch, not counted yet
         index += 1
     return index
 

@@ -55,8 +55,8 @@ class LossMonitor(LeanCallback):
 
     def _decide(self, trainer: Trainer, module: LightningModule) -> None:
         """Decide who logs: the module if it has logged the tag, else this callback as soon as the module will not."""
-        logged = {result.meta.name for result in trainer.fit_loop.epoch_loop._results.values() if result.meta.logger}
-        if TAG in logged or TAG in trainer.logged_metrics:
+        results = trainer.fit_loop.epoch_loop._results.values()
+        if any(result.meta.name == TAG and result.meta.logger for result in results) or _is_logged(trainer):
             self.logs, self.held = False, []
         elif (self.held and trainer.current_epoch > self.epoch) or not _may_log_later(trainer, module):
             self.logs = True
@@ -82,7 +82,7 @@ class LossMonitor(LeanCallback):
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.held and TAG not in trainer.logged_metrics:
+        if self.held and not _is_logged(trainer):
             self._release(trainer)
 
     @property
@@ -100,6 +100,11 @@ class LossMonitor(LeanCallback):
         for key in ("first", "newest", "logs", "epoch"):
             setattr(self, key, state_dict[key])
         self.held = [(step, loss) for step, loss in state_dict["held"]]
+
+
+def _is_logged(trainer: Trainer) -> bool:
+    """Whether the module has logged the tag, in this start or in an earlier one."""
+    return TAG in trainer.logged_metrics or any(TAG in getattr(each, "logged", ()) for each in trainer.loggers)
 
 
 def _may_log_later(trainer: Trainer, module: LightningModule) -> bool:

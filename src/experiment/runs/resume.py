@@ -36,6 +36,7 @@ def find_result(directory: RunDirectory, config: DictConfig) -> dict[str, Any] |
     Raises:
         ConfigurationError: the directory holds a run of another configuration, or one trained past this horizon.
     """
+    horizon = Horizon.of(config)
     old = config if directory.holds_exactly(config) else directory.config
     if old is None:
         if directory.checkpoints.exists():
@@ -43,7 +44,7 @@ def find_result(directory: RunDirectory, config: DictConfig) -> dict[str, Any] |
         return None
     if old is not config:
         _raise_if_other_run(directory, old, config)
-    metrics, horizon, old_horizon = directory.metrics, Horizon.of(config), Horizon.of(old)
+    metrics, old_horizon = directory.metrics, Horizon.of(old)
     progress = Progress.read(metrics)
     _raise_if_longer(directory, progress, horizon, old_horizon)
     if metrics.get("status") not in ("finished", "diverged"):
