@@ -109,7 +109,7 @@ def result(directory: Path) -> dict[str, Any]:
     }
     return {
         "scalars": {
-            f"{folder.relative_to(directory)}/{tag}": [(e.step, e.value) for e in events.Scalars(tag)]
+            (tag if folder == directory else f"{folder.name}/{tag}"): [(e.step, e.value) for e in events.Scalars(tag)]
             for folder, events in zip(folders, readers, strict=True)
             for tag in events.Tags()["scalars"]
         },

@@ -69,6 +69,7 @@ class Checkpoints(LeanCallback, Checkpoint):
         self.name = ""  # and its name
         self.unplaced: str | None = None  # the name of the state in next.ckpt
         self.is_final = False  # training ends with the state that was saved last
+        self.unfinished_epochs = 0  # that Lightning counts as completed: 1 if training ends within an epoch
         self.was_interrupted = False  # before that state was saved
         self.step_index: int | None = None  # of the first step after a resume
         self.due_at = 0.0
@@ -107,6 +108,7 @@ class Checkpoints(LeanCallback, Checkpoint):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint["horizon_matters"] = isinstance(trainer, HorizonTrainer) and trainer.horizon_matters
         checkpoint["stop_reason"] = self.stop_reason
+        checkpoint["epoch"] -= self.unfinished_epochs
         checkpoint["resumable"] = self.is_resumable
         if self.is_resumable:  # else it is a state that is never resumed, or a checkpoint of the user's
             checkpoint["step_index"] = step_index_to_resume(trainer, checkpoint["loops"]["fit_loop"])
@@ -160,7 +162,8 @@ class Checkpoints(LeanCallback, Checkpoint):
             self.stop_reason = describe_stop(trainer)
             log.info(f"Training stopped early: {self.stop_reason}.")
         if not self.is_final or self.stop_reason:
-            self._save(trainer, is_resumable=is_epoch_complete(trainer))
+            self.unfinished_epochs = int(not is_epoch_complete(trainer))
+            self._save(trainer, is_resumable=not self.unfinished_epochs)
             self._place()
 
     @override
@@ -201,7 +204,7 @@ class Checkpoints(LeanCallback, Checkpoint):
         self.was_interrupted = self.signals.received is not None  # a later signal waits for the next state
         self.seconds = began - self.began
         self.unplaced = self._write(trainer, self.next, is_resumable)
-        self.epoch, self.step = trainer.current_epoch, trainer.global_step
+        self.epoch, self.step = trainer.current_epoch - self.unfinished_epochs, trainer.global_step
         now = time.monotonic()
         self.due_at = now + max(self.every_n_seconds, (now - began) / SAVING_SHARE)
 
@@ -235,18 +238,3 @@ class Checkpoints(LeanCallback, Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         for key in ("lowest", "validated_step", "is_best", "seconds"):
             setattr(self, key, state_dict[key])
-
-
-class FinalState(LeanCallback):
-    """Saves the state in which training ends: as the first of the callbacks, since others change the weights then."""
-
-    def __init__(self, checkpoints: Checkpoints) -> None:
-        self.checkpoints = checkpoints
-
-    @override
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.checkpoints.save_at_epoch_end(trainer)
-
-    @override
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self.checkpoints.save_at_end(trainer)

@@ -10,8 +10,9 @@ from omegaconf import DictConfig
 from experiment.configuration import targets
 from experiment.runs.callback import NoProfiler
 from experiment.runs.checkpoint_files import AtomicCheckpointIO
-from experiment.runs.checkpoints import Checkpoints, FinalState
+from experiment.runs.checkpoints import Checkpoints
 from experiment.runs.directory import RunDirectory
+from experiment.runs.final_state import FinalState
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.hyperparameters import hyperparameters
 from experiment.runs.logger import RunLogger
