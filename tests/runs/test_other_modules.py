@@ -52,6 +52,15 @@ CASES: dict[str, tuple[str, list[str]]] = {
     "accumulation": ("OwnAxes", ["trainer.accumulate_grad_batches=2"]),
     "validation within epochs": ("OwnAxes", ["trainer.val_check_interval=2"]),
     "float64": ("Regression", ["trainer.precision=64-true"]),
+    "a generator of the loader's own": ("Regression", ["data.own_generator=true"]),
+    "noise from workers": ("Regression", ["data.workers=2", "data.noise=0.5"]),
+    "noise": ("Regression", ["data.noise=0.5"]),
+    "averaged at the end": (
+        "Regression",
+        callback("StochasticWeightAveraging", swa_lrs=0.01, swa_epoch_start=2),
+    ),
+    "a rate that is monitored": ("OwnAxes", callback("LearningRateMonitor")),
+    "checkpoints of the user's own": ("Regression", callback("ModelCheckpoint", monitor="val/loss", save_last=True)),
     "logged seldom": ("EpochMeans", ["trainer.log_every_n_steps=3"]),
 }
 
@@ -96,6 +105,7 @@ def test_more_steps_extend_a_run(loader, shorter, longer, elsewhere):
     assert faults.start([*start, f"trainer.max_steps={shorter}"], elsewhere / "run") == 0
     assert metrics(elsewhere / "run")["step"] == checkpoint(elsewhere / "run")["global_step"] == shorter
     assert faults.start([*start, f"trainer.max_steps={longer}"], elsewhere / "run") == 0
+    assert faults.steps(elsewhere / "run") == [0, shorter]  # no step is computed again
     assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
     scalars = EventAccumulator(str(elsewhere / "run")).Reload().Scalars("train/loss")
     assert [each.step for each in scalars] == list(range(longer))
@@ -197,7 +207,12 @@ def test_an_argument_that_is_no_plain_data_is_left_out_alone(elsewhere):
 
 
 def test_workers_that_persist_are_announced(elsewhere):
-    assert faults.start(arguments("Regression", "data.workers=1", "trainer.max_epochs=1"), elsewhere / "run") == 0
+    assert (
+        faults.start(
+            arguments("Regression", "data.workers=1", "data.persistent=true", "trainer.max_epochs=1"), elsewhere / "run"
+        )
+        == 0
+    )
     text = Path("run/train.log").read_text()
     assert text.count("cannot be resumed exactly, since the workers of a DataLoader persist") == 1
 

@@ -7,21 +7,37 @@ import numpy as np
 import torch
 from lightning import LightningDataModule, LightningModule
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 from torch.utils.tensorboard import SummaryWriter
 
 
-class Data(LightningDataModule):
-    """40 rows in shuffled batches of 8: five batches an epoch."""
+class Noisy(Dataset[Tensor]):
+    """40 rows, with noise that is drawn anew whenever one is asked for."""
 
-    def __init__(self, workers: int = 0) -> None:
+    def __init__(self, noise: float) -> None:
+        self.rows = torch.rand(40, 3, generator=torch.Generator().manual_seed(3))
+        self.noise = noise
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> list[Tensor]:
+        return [self.rows[index] + (self.noise * torch.randn(3) if self.noise else 0)]
+
+
+class Data(LightningDataModule):
+    """Shuffled batches of 8 rows: five batches an epoch."""
+
+    def __init__(
+        self, workers: int = 0, persistent: bool = False, noise: float = 0.0, own_generator: bool = False
+    ) -> None:
         super().__init__()
-        self.workers = workers
+        self.noise = noise
+        self.workers = {"num_workers": workers, "persistent_workers": persistent}
+        self.generator = torch.Generator().manual_seed(7) if own_generator else None
 
     def train_dataloader(self) -> DataLoader[Any]:
-        rows = torch.rand(40, 3, generator=torch.Generator().manual_seed(3))
-        workers = {"num_workers": self.workers, "persistent_workers": self.workers > 0}
-        return DataLoader(TensorDataset(rows), batch_size=8, shuffle=True, **workers)
+        return DataLoader(Noisy(self.noise), batch_size=8, shuffle=True, generator=self.generator, **self.workers)
 
     def val_dataloader(self) -> DataLoader[Any]:
         rows = torch.rand(16, 3, generator=torch.Generator().manual_seed(4))

@@ -6,37 +6,64 @@ from typing import Any
 
 import numpy as np
 import torch
+from lightning.fabric.utilities.data import _set_sampler_epoch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from torch.utils.data import DataLoader
+from typing_extensions import override
 
 from experiment.runs.callback import LeanCallback
+from experiment.runs.resumability import is_stateful
 
 BLOCK = 1024  # epochs whose seeds are made at once
 
 
 class Randomness(LeanCallback):
-    """Seeds each epoch, and what is scored after the last; a checkpoint within an epoch holds the streams' state."""
+    """Seeds each epoch, and what is scored after the last; a checkpoint within an epoch holds the streams' state.
+
+    A loader draws when its iterator is made. In the first epoch of a start, Lightning makes it before training: there
+    it is made again, after the seed, so that it is the same one in every start.
+    """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.loaded: dict[str, Any] | None = None
+        self.is_first_epoch = True  # of this start
+        self.generators: dict[torch.Generator, int] = {}  # of the training data's loaders, with their own seeds
 
+    @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take up the streams where a checkpoint within an epoch left them."""
+        loaders = [each for each in CombinedLoader(trainer.train_dataloader).flattened if isinstance(each, DataLoader)]
+        generators = [each.generator or getattr(each.sampler, "generator", None) for each in loaders]
+        self.generators = {each: each.initial_seed() for each in generators if each is not None}
         if self.loaded and trainer.fit_loop.restarted_mid_epoch:
+            if not is_stateful(trainer):
+                self._skip_batches(trainer)
             _set_state(self.loaded)
+            self.is_first_epoch = False
 
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Seed the epoch."""
+    def _skip_batches(self, trainer: Trainer) -> None:
+        """Draw the batches of the epoch that are trained already: a loader without state begins with the first."""
         self._seed(trainer.current_epoch)
-        if self.loaded and trainer.current_epoch > 0:
-            # A loader draws when its iterator is made: within the epoch, except for the first epoch of a start,
-            # where Lightning makes it beforehand. Here it is made again, at the same place in the streams.
-            iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
-        self.loaded = None
+        for loader in CombinedLoader(trainer.train_dataloader).flattened:
+            _set_sampler_epoch(loader, trainer.current_epoch)
+        fetcher: Any = trainer.fit_loop._data_fetcher
+        iter(fetcher)
+        trained = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        for _ in range(trained):
+            next(fetcher)
+        fetcher.fetched -= trained  # Lightning adds them
 
+    @override
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._seed(trainer.current_epoch)
+        if self.is_first_epoch:
+            iter(trainer.fit_loop._data_fetcher)  # type: ignore[arg-type]
+        self.is_first_epoch, self.loaded = False, None
+
+    @override
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Seed what is scored after training: this start need not be the one that trained."""
-        if stage != "fit":
+        if stage != "fit":  # it may be another start that scores than the one that trained
             self._seed(trainer.current_epoch)
 
     def _seed(self, epoch: int) -> None:
@@ -44,17 +71,20 @@ class Randomness(LeanCallback):
         seed = _seeds(self.seed, block)[place]
         random.seed(seed)
         np.random.seed(seed)
-        # What torch.manual_seed does; but for devices that are not there it notes down each time where it was called.
+        # As torch.manual_seed does, which however traces its caller for each kind of device that is absent.
         torch.default_generator.manual_seed(seed)
         if torch.accelerator.is_available():
             torch.get_device_module().manual_seed_all(seed)
+        for generator, own_seed in self.generators.items():
+            generator.manual_seed(own_seed + epoch)
 
+    @override
     def state_dict(self) -> dict[str, Any]:
-        """Return the state of every stream."""
         return _state()
 
+    @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keep what ``state_dict`` returned until training starts."""
+        """Keep the state until training starts."""
         self.loaded = state_dict
 
 

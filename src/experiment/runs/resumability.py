@@ -19,8 +19,8 @@ def why_not_within_epoch(trainer: Trainer) -> str | None:
     """Return why a state that is saved within an epoch could not be resumed exactly, ``None`` if it can be."""
     module = trainer.lightning_module
     loaders = CombinedLoader(trainer.train_dataloader).flattened
-    if not all(hasattr(each, "state_dict") and hasattr(each, "load_state_dict") for each in loaders):
-        return "the training data's loader has no state_dict"
+    if not is_stateful(trainer) and not all(isinstance(each, DataLoader) for each in loaders):
+        return "the training data's loader has no state_dict and is no DataLoader"
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, INEXACT_CALLBACKS) or _gathers_over_epoch(callback):
             return f"of the callback {type(callback).__name__}"
@@ -34,6 +34,12 @@ def why_not_within_epoch(trainer: Trainer) -> str | None:
     if any(result.meta.on_epoch for result in _training_results(trainer)):
         return f"{type(module).__name__} logs means over an epoch"
     return None
+
+
+def is_stateful(trainer: Trainer) -> bool:
+    """Whether the loaders of the training data save where they are within an epoch."""
+    loaders = CombinedLoader(trainer.train_dataloader).flattened
+    return all(hasattr(each, "state_dict") and hasattr(each, "load_state_dict") for each in loaders)
 
 
 def _gathers_over_epoch(callback: Callback) -> bool:
