@@ -96,7 +96,7 @@ def test_a_dry_run_that_fails_is_reported(train, stranger, capfd):  # noqa: F811
     error = capfd.readouterr().err
     assert "1 of 2 runs failed" in error
     assert "out of luck" in error
-    assert not Path("sweep/sweep.csv").exists()
+    assert not Path("sweep").exists()
 
 
 def test_a_sweep_over_nothing_is_an_error(train, capfd, elsewhere):
