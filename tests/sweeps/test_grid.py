@@ -127,6 +127,18 @@ def test_lists_and_unicode_in_directory_names(train):
         assert metrics(Path(f"a b/ü/{odd},model.hidden={hidden}"))["status"] == "finished"
 
 
+def test_the_same_command_finds_the_directories_whose_names_are_encoded(train):
+    times = "trainer.max_time='00:01:00:00','00:02:00:00'"
+    sweep = ["-m", times, SHORT, "hydra.sweep.dir=sweep"]
+    assert train(*sweep) == 0
+    names = {path.parent.name for path in Path("sweep").glob("*/metrics.json")}
+    assert names == {f"trainer.max_time=00%3A0{minutes}%3A00%3A00" for minutes in (1, 2)}
+    before = {k: v for k, v in snapshot(Path("sweep")).items() if "/" in k}
+    assert train(*sweep) == 0
+    assert {k: v for k, v in snapshot(Path("sweep")).items() if "/" in k} == before
+    assert {row["trainer.max_time"] for row in rows()} == {"00:01:00:00", "00:02:00:00"}
+
+
 def rows(directory: str = "sweep") -> list[dict[str, str]]:
     with Path(directory, "sweep.csv").open(newline="") as file:
         return list(csv.DictReader(file))
