@@ -72,7 +72,8 @@ def stages(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def assert_nothing_is_left() -> None:
     shutil.rmtree("mine/__pycache__", ignore_errors=True)
     assert {path.name for path in Path().iterdir()} == {"mine", "temporary"}
-    assert not list(Path("temporary").iterdir())
+    # torch keeps a cache there, of the whole machine, from the first time that it is imported.
+    assert [path.name for path in Path("temporary").iterdir() if not path.name.startswith("torchinductor")] == []
 
 
 @pytest.mark.parametrize(("value", "batches"), [("true", 1), ("3", 3)])
