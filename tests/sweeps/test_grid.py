@@ -96,7 +96,7 @@ def test_a_dry_run_that_fails_is_reported(train, stranger, capfd):  # noqa: F811
     error = capfd.readouterr().err
     assert "1 of 2 runs failed" in error
     assert "out of luck" in error
-    assert not Path("sweep/sweep.csv").exists()
+    assert not Path("sweep").exists()
 
 
 def test_a_sweep_over_nothing_is_an_error(train, capfd, elsewhere):
@@ -125,6 +125,18 @@ def test_lists_and_unicode_in_directory_names(train):
     assert train("-m", odd, "model.hidden=[3],[2,2]", "trainer.max_epochs=2", "hydra.sweep.dir='a b/ü'") == 0
     for hidden in ("[3]", "[2,2]"):
         assert metrics(Path(f"a b/ü/{odd},model.hidden={hidden}"))["status"] == "finished"
+
+
+def test_the_same_command_finds_the_directories_whose_names_are_encoded(train):
+    times = "trainer.max_time='00:01:00:00','00:02:00:00'"
+    sweep = ["-m", times, SHORT, "hydra.sweep.dir=sweep"]
+    assert train(*sweep) == 0
+    names = {path.parent.name for path in Path("sweep").glob("*/metrics.json")}
+    assert names == {f"trainer.max_time=00%3A0{minutes}%3A00%3A00" for minutes in (1, 2)}
+    before = {k: v for k, v in snapshot(Path("sweep")).items() if "/" in k}
+    assert train(*sweep) == 0
+    assert {k: v for k, v in snapshot(Path("sweep")).items() if "/" in k} == before
+    assert {row["trainer.max_time"] for row in rows()} == {"00:01:00:00", "00:02:00:00"}
 
 
 def rows(directory: str = "sweep") -> list[dict[str, str]]:

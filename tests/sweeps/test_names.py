@@ -23,7 +23,17 @@ from experiment.sweeps.names import directory_name
         ([r"a='it\'s'"], set(), "a=it%27s"),
         (['a="x\\y"'], set(), "a=x%5Cy"),
         (["a='ü λ'"], set(), "a=ü λ"),
-        (["a={b:1,c:[x,2]}"], set(), "a={b:1,c:[x,2]}"),
+        (["a={b:1,c:[x,2]}"], set(), "a={b%3A1,c%3A[x,2]}"),
+        (["a='<x>|y?*'"], set(), "a=%3Cx%3E%7Cy%3F%2A"),
+        (["a='x\u0085y'"], set(), "a=%27x%C2%85  y%27"),  # YAML takes it for the end of a line
+        (["a='x.'"], set(), "a=x%2E"),
+        (["a='x. '"], set(), "a=%27x. %27"),  # YAML quotes what ends in a space
+        (["a=x.", "b=1"], set(), "a=x.,b=1"),
+        (["a='\udcff'"], set(), "a=%22%5CuDCFF%22"),
+        (["aux.lr=1"], set(), "%61ux.lr=1"),
+        (["COM1.lr=1"], set(), "%43OM1.lr=1"),
+        (["con=1"], set(), "con=1"),
+        (["auxiliary.lr=1"], set(), "auxiliary.lr=1"),
         (["~a.b"], set(), "~a.b"),
     ],
 )

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from experiment.configuration.overrides import parse_override
+from experiment.configuration.overrides import boundary_values, parse_override
 from experiment.sweeps.results import Row
-from experiment.sweeps.study import Study, boundary_values, trial_overrides
+from experiment.sweeps.study import Study, trial_overrides
 
 
 def open_study(total: int) -> Study:

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, QuotedString
+from hydra.core.override_parser.types import IntervalSweep, Override, QuotedString
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -35,8 +35,15 @@ def expand_sweep(override: str) -> Iterator[str]:
     if not parsed.is_sweep_override():
         yield override
         return
-    for value in parsed.sweep_string_iterator():
+    for value in boundary_values(parsed):
         yield f"{parsed.get_key_element()}={value}"
+
+
+def boundary_values(override: Override) -> list[str]:
+    """Return the ends of an interval, or every value of a list: if these can run, so can all that is between."""
+    sweep = override.value()
+    ends = [sweep.start, sweep.end] if isinstance(sweep, IntervalSweep) else override.sweep_string_iterator()
+    return list(dict.fromkeys(map(str, ends)))
 
 
 def override_values(overrides: Sequence[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -25,6 +25,12 @@ def make_directory(path: Path, key: str) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError.from_lines([f"{key}={path}: {error.strerror}"]) from error
+
+
+def remove_if_empty(path: Path) -> None:
+    """Remove a directory, unless it holds anything or does not exist."""
+    with suppress(OSError):
+        path.rmdir()
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -1,6 +1,9 @@
 """TensorBoard's table of hyperparameters: a row for each run, and columns on which all runs agree."""
 
-from collections.abc import Iterable
+import functools
+import sys
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 from omegaconf import DictConfig
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -23,44 +26,70 @@ from experiment.configuration.keys import json_types
 from experiment.runs.report import SCORES
 
 FINAL = SCORES[1:]  # the columns of scores: what counts at the end
-WATCHING = ("callbacks.", "checkpoint.", "backprop.")  # how a run is watched, not what it computes
+UNLISTED = ("callbacks.", "checkpoint.", "backprop.", "search")  # how a run is watched and chosen, not what it computes
 
 
 def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summary, Summary, Summary]:
     """Return what defines the table, the run's row in it, and what says that the run is complete.
 
-    The server takes the columns from any one of the runs, so each lists the keys of all choices, not only of its own.
-    It shows the first few of those that are said to differ between runs: the ``overrides``.
+    The table shows the first few columns of those that are said to differ between runs: the ``overrides``.
     """
-    values = {key: value for key, value in flatten(config).items() if not key.startswith(WATCHING)}
-    types = {key: {_type(value)} for key, value in values.items()} | json_types()
-    kinds = {key: _kind(each) for key, each in types.items() if not key.endswith("._partial_")}
+    values = {
+        key: value
+        for key, value in flatten(config).items()
+        if not (key.startswith(UNLISTED) or key.endswith("._partial_"))
+    }
     given = {override.partition("=")[0].lstrip("+~") for override in overrides}
-    columns = Experiment(
-        hparam_infos=[
-            HParamInfo(name=key, type=kind, differs=not given.isdisjoint({key, key.removesuffix("._target_")}))
-            for key, kind in sorted(kinds.items())
-        ],
-        metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in FINAL],
-    )
-    row = SessionStartInfo()
-    for key, kind in kinds.items():
-        value = values.get(key)
-        if key in values and kind == DATA_TYPE_STRING:
-            row.hparams[key].string_value = format_value(value)
-        elif value is not None:  # a column of numbers takes nothing else: null is a cell without a number
-            setattr(row.hparams[key], "bool_value" if isinstance(value, bool) else "number_value", value)
     return (
-        _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=columns)),
-        _summary(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=row)),
+        _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=_table(values, given))),
+        _summary(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=_row(values))),
         _summary(
             metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=SessionEndInfo(status=STATUS_SUCCESS))
         ),
     )
 
 
-def _type(value: object) -> str:
-    return {bool: "boolean", int: "integer", float: "number"}.get(type(value), "string")
+def _table(values: Mapping[str, Any], given: Collection[str]) -> Experiment:
+    """Return the columns. The server takes them from any one of the runs: each lists those of the others' too."""
+    columns = {key: _column(key, value) for key, value in values.items()}
+    differing = {name for key, (name, _) in columns.items() if key in given or key.removesuffix("._target_") in given}
+    known = _schema_kinds()
+    varied = [key for key in values if key in given and key not in known]
+    kinds = known | dict(columns.values()) | dict(_column(key, other) for key in varied for other in (0, ""))
+    return Experiment(
+        hparam_infos=[HParamInfo(name=name, type=kinds[name], differs=name in differing) for name in sorted(kinds)],
+        metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in FINAL],
+    )
+
+
+def _row(values: Mapping[str, Any]) -> SessionStartInfo:
+    row = SessionStartInfo()
+    for key, value in values.items():
+        name, kind = _column(key, value)
+        if kind == DATA_TYPE_STRING:
+            row.hparams[name].string_value = format_value(value)
+        elif value is not None:
+            setattr(row.hparams[name], "bool_value" if kind == DATA_TYPE_BOOL else "number_value", value)
+    return row
+
+
+def _column(key: str, value: Any) -> tuple[str, int]:
+    """Return the name of the column that a value of a key stands in, and the kind of that column's values.
+
+    The server cannot sort a column of several kinds, and no run knows the others' values. So the key alone decides the
+    kind: as the schema says, and a number where the schema does not know the key. ``None`` leaves a cell of such a
+    column empty; what else does not fit stands as text in a second column.
+    """
+    kind = _schema_kinds().get(key, DATA_TYPE_STRING if key.endswith("_target_") else DATA_TYPE_FLOAT64)
+    if kind == DATA_TYPE_STRING or value is None or _kind_of_value(value) == kind:
+        return key, int(kind)
+    return f"{key} (text)", int(DATA_TYPE_STRING)
+
+
+@functools.cache
+def _schema_kinds() -> dict[str, int]:
+    """Return the kind of the column of each key that the schema knows."""
+    return {key: _kind(types) for key, types in json_types().items() if not key.endswith("._partial_")}
 
 
 def _kind(types: set[str]) -> int:
@@ -69,6 +98,14 @@ def _kind(types: set[str]) -> int:
     if some == {"boolean"}:
         return int(DATA_TYPE_BOOL)
     return int(DATA_TYPE_FLOAT64 if some and some <= {"integer", "number"} else DATA_TYPE_STRING)
+
+
+def _kind_of_value(value: Any) -> int:
+    """Return the kind of a value; a number that protobuf or JSON cannot hold is text."""
+    if isinstance(value, bool):
+        return int(DATA_TYPE_BOOL)
+    is_number = isinstance(value, int | float) and abs(value) <= sys.float_info.max
+    return int(DATA_TYPE_FLOAT64 if is_number else DATA_TYPE_STRING)
 
 
 def _summary(tag: str, content: HParamsPluginData) -> Summary:

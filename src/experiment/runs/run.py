@@ -1,22 +1,20 @@
 """One run: its directory is locked, the engine trains it there, and what came of it is written down."""
 
 import logging
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from lightning.pytorch import Trainer
 from omegaconf import DictConfig
 
 from experiment.configuration import targets
 from experiment.configuration.identity import is_dry_run
 from experiment.configuration.validation import validate
-from experiment.runs.directory import RunDirectory
-from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
+from experiment.runs.directory import RunDirectory, remove_if_empty
+from experiment.runs.dry_run import dry_run
 from experiment.runs.report import SCORES, format_report
 from experiment.runs.resume import find_result, find_resume_point
 from experiment.runs.signals import Interrupted, RunStopped
@@ -43,7 +41,7 @@ def run(config: DictConfig) -> dict[str, Any]:
 def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> dict[str, Any]:
     """Run a checked configuration in a directory, as ``run`` does; ``hydra`` is recorded with it."""
     if is_dry_run(config):
-        return _dry_run(config, directory.path)
+        return _dry_run(config, hydra, directory.path)
     result = find_result(directory, config)
     if result is None:
         with directory.locked():
@@ -90,13 +88,11 @@ def _written_metrics(directory: RunDirectory) -> Iterator[dict[str, Any]]:
         directory.write_json("metrics.json", metrics)
 
 
-def _dry_run(config: DictConfig, directory: Path) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as temporary:
-        model, data = make_model_and_data(config)
-        arguments = trainer_arguments(config) | {"default_root_dir": temporary}
-        Trainer(**arguments, callbacks=make_callbacks(config)).fit(model, datamodule=data)
-    with suppress(OSError):
-        directory.rmdir()  # as Hydra made it; a directory that holds anything stays
+def _dry_run(config: DictConfig, hydra: DictConfig, directory: Path) -> dict[str, Any]:
+    try:
+        dry_run(config, hydra)
+    finally:
+        remove_if_empty(directory)  # as Hydra made it
     log.info("The dry run succeeded, and left nothing behind.")
     return {}
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from hydra.core.override_parser.types import Override
 
 from experiment.configuration.errors import ConfigurationError
-from experiment.configuration.identity import is_dry_run
 from experiment.sweeps.monitor import SweepMonitor
 from experiment.sweeps.results import read_earlier_rows, read_row
 from experiment.sweeps.summary import print_summary, raise_if_failed
@@ -26,12 +25,10 @@ def run_grid(sweep: Sweep, overrides: Sequence[Override]) -> None:
     jobs = [*{job.directory: job for job in (sweep.job([*each], varied) for each in combinations)}.values()]
     if not jobs:
         raise ConfigurationError("There is nothing to sweep: a key has no values.")
-    incomplete = sweep.prepare(jobs)
-    if any(is_dry_run(job.config) for job in jobs):  # which leaves no results
-        errors = sweep.launch(incomplete)
-        rows = [read_row(job.values, job.directory, errors.get(job.directory)) for job in jobs]
-        raise_if_failed(rows, errors, sweep.config.hydra)
+    incomplete = sweep.check(jobs)
+    if sweep.dry_run(jobs):
         return
+    sweep.prepare()
     rows = [read_row(job.values, job.directory) for job in jobs]
     rows += read_earlier_rows(sweep.directory, {job.directory for job in jobs})
     with SweepMonitor(sweep.directory, rows, len(incomplete)) as monitor:

@@ -11,10 +11,16 @@ from optuna.trial import Trial
 
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.identity import flatten
-from experiment.configuration.overrides import hydra_options, parse_override, quote_for_hydra, quote_for_shell
+from experiment.configuration.overrides import (
+    boundary_values,
+    hydra_options,
+    parse_override,
+    quote_for_hydra,
+    quote_for_shell,
+)
 from experiment.sweeps.monitor import SweepMonitor
 from experiment.sweeps.results import read_earlier_rows, read_row
-from experiment.sweeps.study import Study, boundary_values, trial_overrides
+from experiment.sweeps.study import Study, trial_overrides
 from experiment.sweeps.summary import print_summary, raise_if_failed
 from experiment.sweeps.sweep import Sweep
 
@@ -34,16 +40,16 @@ def run_search(sweep: Sweep, settings: DictConfig, overrides: Sequence[str], swe
     """
     fixed = [each for each in overrides if each.lstrip("+~").partition("=")[0].partition(".")[0] != "search"]
     space = _search_space(settings.space, fixed, swept)
-    sweep.prepare(
-        [
-            sweep.job([*fixed, f"{key}={value}"], space)
-            for key, override in space.items()
-            for value in boundary_values(override)
-        ]
-    )
     name = ",".join(sorted(each for each in fixed if not parse_override(each).is_hydra_override())) or "default"
     seed = sweep.composer.compose(fixed).seed
     study = Study(sweep.directory / "study.journal", name, space, settings.trials, seed)
+    limits = [[*fixed, f"{key}={value}"] for key, override in space.items() for value in boundary_values(override)]
+    jobs = [*{job.directory: job for job in (sweep.job(each, space) for each in limits)}.values()]
+    sweep.check(jobs)
+    if sweep.dry_run(jobs):
+        print(f"{len(jobs)} dry runs at the limits of the search space succeeded.")
+        return
+    sweep.prepare()
     rows = read_earlier_rows(sweep.directory)
     with SweepMonitor(sweep.directory, rows, study.remaining) as monitor:
         for trial in study.trials():

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,6 +15,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.overrides import boundary_values
 from experiment.sweeps.results import Row
 
 RETRIED = "retry_of"  # attribute of a trial that repeats a failed one: the number of that
@@ -36,12 +39,20 @@ class Study:
         total: how many trials are to be completed or pruned.
         seed: of the choices. Each trial draws from a stream that follows from its number, so that it does not matter
             where the search was interrupted.
+
+    Raises:
+        ConfigurationError: the file holds trials of this study from another space; it is not changed then.
     """
 
     def __init__(self, path: Path, name: str, space: Mapping[str, Override], total: int, seed: int) -> None:
         self.path, self.name, self.total, self.seed = path, name, total, seed
-        self.space = {key: distribution(override) for key, override in space.items()}
-        self.study = optuna.create_study(storage=open_journal(path), study_name=name, load_if_exists=True)
+        space_now = {key: distribution(override) for key, override in space.items()}
+        self.space = _continued_space(path, name, space_now)
+
+    @cached_property
+    def study(self) -> optuna.Study:
+        """Optuna's study, which is made in the file where there is none."""
+        return optuna.create_study(storage=open_journal(self.path), study_name=self.name, load_if_exists=True)
 
     @property
     def remaining(self) -> int:
@@ -53,13 +64,26 @@ class Study:
         remaining = self.remaining
         for interrupted in self.study.get_trials(states=(TrialState.RUNNING,))[:remaining]:
             remaining -= 1
-            yield Trial(self.study, interrupted._trial_id)
+            yield self._resume(interrupted)
         for failed in self._failed_trials()[:remaining]:
             self.study.enqueue_trial(failed.params, user_attrs={RETRIED: failed.number})
         for _ in range(remaining):
-            stream = np.random.SeedSequence([self.seed, len(self.study.trials)])
-            self.study.sampler = TPESampler(seed=int(stream.generate_state(1)[0]))
+            self._seed_sampler(len(self.study.trials))
             yield self.study.ask(self.space)
+
+    def _seed_sampler(self, number: int) -> None:
+        stream = np.random.SeedSequence([self.seed, number])
+        self.study.sampler = TPESampler(seed=int(stream.generate_state(1)[0]))
+
+    def _resume(self, interrupted: FrozenTrial) -> Trial:
+        """Return a trial that was interrupted, maybe while its values were chosen: the rest are, as they would be."""
+        self._seed_sampler(interrupted.number)
+        trial = Trial(self.study, interrupted._trial_id)
+        for key, values in self.space.items():
+            if key in interrupted.params and not values.single():
+                self.study.sampler.sample_independent(self.study, interrupted, key, values)  # as it was drawn before
+            trial._suggest(key, values)
+        return trial
 
     def _failed_trials(self) -> list[FrozenTrial]:
         """Return the trials that failed and were not tried again."""
@@ -87,20 +111,73 @@ def trial_overrides(trial: Trial | FrozenTrial) -> list[str]:
     return [f"{key}={value}" for key, value in trial.params.items()]
 
 
-def boundary_values(override: Override) -> list[str]:
-    """Return the ends of an interval, or every value of a list: if these can run, so can all that is between."""
-    sweep = override.value()
-    if isinstance(sweep, IntervalSweep):
-        return [str(sweep.start), str(sweep.end)]
-    return list(override.sweep_string_iterator())
-
-
 def distribution(override: Override) -> BaseDistribution:
-    """Return what Optuna chooses from: the numbers of an interval, or the values of a list as they were typed."""
+    """Return what Optuna chooses from: the numbers of an interval, or the values of a list as they were typed.
+
+    Raises:
+        ConfigurationError: it is an interval without numbers, or a logarithmic one that is not above 0.
+    """
     sweep = override.value()
-    if isinstance(sweep, IntervalSweep):
-        low, high = cast(Any, sweep.start), cast(Any, sweep.end)  # the grammar has no interval without them
-        log = "log" in sweep.tags
-        whole = isinstance(low, int) and isinstance(high, int)
-        return IntDistribution(low, high, log=log) if whole else FloatDistribution(low, high, log=log)
-    return CategoricalDistribution(boundary_values(override))
+    if not isinstance(sweep, IntervalSweep):
+        return CategoricalDistribution(boundary_values(override))
+    low, high = cast(Any, sweep.start), cast(Any, sweep.end)  # the grammar has no interval without them
+    log = "log" in sweep.tags
+    if not -math.inf < low <= high < math.inf:
+        raise ConfigurationError.from_lines([f"{override.input_line}: two finite numbers, the lower one first"])
+    if log and low <= 0:
+        raise ConfigurationError.from_lines([f"{override.input_line}: a logarithmic interval lies above 0"])
+    whole = isinstance(low, int) and isinstance(high, int)
+    return IntDistribution(low, high, log=log) if whole else FloatDistribution(low, high, log=log)
+
+
+def _continued_space(path: Path, name: str, space: Mapping[str, BaseDistribution]) -> dict[str, BaseDistribution]:
+    """Return a space as the trials of a study know it: with the choices in their order. Nothing is written.
+
+    Raises:
+        ConfigurationError: a trial was chosen from something that the space does not include.
+    """
+    space = dict(space)
+    problems = {}
+    for trial in _read_trials(path, name):
+        is_scored = trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+        for key in sorted(trial.distributions.keys() | (space.keys() if is_scored else set())):
+            before, now = trial.distributions.get(key), space.get(key)
+            if _choices(before) and _choices(before) == _choices(now):
+                space[key] = cast(BaseDistribution, before)
+            elif not _includes(now, before):
+                problems[key] = f"{key}: was {_describe(before)}, is {_describe(now)}"
+    if problems:
+        headline = f"{path.parent} holds a search of another space; give this one another hydra.sweep.dir:"
+        raise ConfigurationError.from_lines(problems.values(), headline)
+    return space
+
+
+def _read_trials(path: Path, name: str) -> list[FrozenTrial]:
+    if not path.exists():
+        return []
+    try:
+        storage = open_journal(path)
+        known = name in optuna.get_all_study_names(storage)
+        return optuna.load_study(storage=storage, study_name=name).trials if known else []
+    except Exception as error:  # whatever a damaged file makes Optuna raise
+        raise ConfigurationError(f"{path} is damaged: {error!r}") from error
+
+
+def _choices(distribution: BaseDistribution | None) -> frozenset[Any]:
+    return frozenset(distribution.choices) if isinstance(distribution, CategoricalDistribution) else frozenset()
+
+
+def _includes(new: BaseDistribution | None, old: BaseDistribution | None) -> bool:
+    """Whether an interval includes another one of its kind."""
+    if not isinstance(old, FloatDistribution | IntDistribution) or not isinstance(new, type(old)):
+        return False
+    return new.log == old.log and new.low <= old.low and old.high <= new.high
+
+
+def _describe(distribution: BaseDistribution | None) -> str:
+    """Return a distribution as one would type it."""
+    if isinstance(distribution, FloatDistribution | IntDistribution):
+        interval = f"interval({distribution.low}, {distribution.high})"
+        interval = f"int({interval})" if isinstance(distribution, IntDistribution) else interval
+        return f"tag(log, {interval})" if distribution.log else interval
+    return ",".join(sorted(_choices(distribution))) or "not searched"

@@ -8,11 +8,14 @@ from hydra.core.utils import JobStatus
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from experiment.configuration.errors import format_error
+from experiment.configuration.errors import ConfigurationError, format_error
+from experiment.configuration.identity import is_dry_run
 from experiment.runs.checks import check_jobs
-from experiment.runs.directory import make_directory
+from experiment.runs.directory import make_directory, remove_if_empty
 from experiment.runs.signals import RunStopped
 from experiment.sweeps.jobs import Job, JobComposer
+from experiment.sweeps.results import Row
+from experiment.sweeps.summary import raise_if_failed
 
 
 class Sweep:
@@ -33,16 +36,14 @@ class Sweep:
         """Return the job with these overrides; ``varied`` are the keys that the sweep varies."""
         return self.composer.job(overrides, varied)
 
-    def prepare(self, jobs: Sequence[Job]) -> list[Job]:
-        """Make the sweep's directory if all jobs can run, and return those that are not complete.
+    def prepare(self) -> None:
+        """Make the sweep's directory, and record the configuration of the sweep in it.
 
         Raises:
-            ConfigurationError: some cannot run; nothing is written then.
+            ConfigurationError: the directory cannot be made.
         """
-        incomplete = self.check(jobs)
         make_directory(self.directory, "hydra.sweep.dir")
         OmegaConf.save(self.config, self.directory / "multirun.yaml")
-        return incomplete
 
     def check(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs that are not complete.
@@ -52,6 +53,29 @@ class Sweep:
         """
         complete = check_jobs([(job.config, job.directory) for job in jobs], self.config.hydra)
         return [job for job, is_complete in zip(jobs, complete, strict=True) if not is_complete]
+
+    def dry_run(self, jobs: Sequence[Job]) -> bool:
+        """Run checked jobs if they are dry runs, and return whether they are.
+
+        Raises:
+            ConfigurationError: only some of them are dry runs.
+            ReportedError: some dry runs failed, after all others have ended.
+        """
+        num_dry = sum(is_dry_run(job.config) for job in jobs)
+        if num_dry == 0:
+            return False
+        if num_dry < len(jobs):
+            raise ConfigurationError("trainer.fast_dev_run: all runs of a sweep are dry runs, or none is.")
+        directories = [*(job.directory for job in jobs), self.directory, *self.directory.parents]
+        made = [path for path in directories if not path.exists()]
+        try:
+            errors = self.launch(jobs)
+        finally:
+            for path in made:
+                remove_if_empty(path)
+        rows = [Row(job.values, job.directory, {"status": "pending"}) for job in jobs]  # whatever was run there before
+        raise_if_failed(rows, errors, self.config.hydra)
+        return True
 
     def launch(self, jobs: Sequence[Job]) -> dict[Path, str]:
         """Run jobs, and return the error of each that failed by its directory."""
