@@ -83,7 +83,8 @@ def test_a_killed_run_resumes_exactly(case, elsewhere, monkeypatch):
     assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
 
 
-@pytest.mark.parametrize("case", CASES)
+# Stochastic weight averaging begins at a share of all epochs: a longer run is another run.
+@pytest.mark.parametrize("case", [case for case in CASES if case != "averaged at the end"])
 def test_an_extended_run_is_the_longer_run(case, elsewhere):
     module, overrides = CASES[case]
     assert faults.start(arguments(module, *overrides), elsewhere / "straight") == 0

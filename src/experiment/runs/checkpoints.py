@@ -96,8 +96,8 @@ class Checkpoints(LeanCallback, Checkpoint):
         if reason := why_workers_are_inexact(trainer):
             log.warning(f"Random transforms of the data cannot be resumed exactly, since {reason}.")
 
-    @override
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def save_between_epochs(self, trainer: Trainer) -> None:
+        """Save the state before an epoch, if it is the best one or a save is due."""
         if self.is_best:
             self._save_best(trainer, is_resumable=True)
         if self._is_due:
@@ -114,13 +114,13 @@ class Checkpoints(LeanCallback, Checkpoint):
             checkpoint["step_index"] = step_index_to_resume(trainer, checkpoint["loops"]["fit_loop"])
         self.name = state_name(checkpoint)
 
-    @override
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+    def place_before_batch(self, trainer: Trainer) -> None:
+        """Move the state that was saved after the batch before into its place: all of that batch is logged by now."""
         if self.step_index is not None:
             trainer.fit_loop.epoch_loop._batches_that_stepped, self.step_index = self.step_index, None
         if self.is_best:  # by a validation within an epoch
             self._save_best(trainer, is_resumable=False)
-        if self.unplaced:  # what was logged after it was saved is logged by now
+        if self.unplaced:
             self._place()
         if self.signals.received is not None and not self._is_exact_within_epoch(trainer):
             self.signals.check()

@@ -29,14 +29,16 @@ class EventFile:
     Events are buffered: to write a thousand at once takes a sixth of the time of writing one after each step.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, log: "EventLog | None" = None) -> None:
+        self.path, self.log = path, log
         self.file = path.open("ab")
         self.buffer: list[Event | dict[str, Any]] = []
         self.flushed = time.monotonic()
 
     def add_event(self, event: Event | dict[str, Any]) -> None:
-        """Append an event, or the keyword arguments of one."""
+        """Append an event, or the keyword arguments of one, unless the log is muted."""
+        if self.log and self.log.is_muted:
+            return
         self.buffer.append(event)
         if time.monotonic() - self.flushed > FLUSH_SECONDS:
             self.flush()
@@ -77,17 +79,19 @@ class EventLog:
     Attributes:
         carried: the events that were carried over, of the run's directory itself.
         main: the file of the run's directory itself.
+        is_muted: whether events are dropped.
     """
+
+    is_muted = False
 
     def __init__(self, directory: Path, mark: str | None) -> None:
         self.directory = directory
         self.files: dict[Path, EventFile] = {}
-        carried, sizes = _read_until(directory, mark)
+        self.carried, sizes = _read_until(directory, mark)
         for path in directory.rglob(PATTERN):
             if path.parent not in self.files and _is_own(path):
-                self.files[path.parent] = _replace_files(path.parent, _read_until(path.parent, mark)[0])
+                self.files[path.parent] = self._begin(path.parent, _read_until(path.parent, mark)[0])
         self.main = self.open(directory)
-        self.carried = carried
         for path in self._files_of_others():
             os.truncate(path, min(sizes.get(path.relative_to(directory).as_posix(), 0), path.stat().st_size))
 
@@ -95,8 +99,11 @@ class EventLog:
         """Return the file of a folder below the run's directory."""
         if folder not in self.files:
             folder.mkdir(parents=True, exist_ok=True)
-            self.files[folder] = _replace_files(folder, [])
+            self.files[folder] = self._begin(folder, [])
         return self.files[folder]
+
+    def _begin(self, folder: Path, events: Iterable[Event]) -> EventFile:
+        return EventFile(_replace_files(folder, events), self)
 
     def mark(self, name: str) -> None:
         """Mark how far all files have come at a checkpoint."""
@@ -178,8 +185,8 @@ def _read_until(directory: Path, mark: str | None) -> tuple[list[Event], dict[st
     return [], {}
 
 
-def _replace_files(directory: Path, events: Iterable[Event]) -> EventFile:
-    """Begin a new file with these events, which stands for the older files of its kind in the directory.
+def _replace_files(directory: Path, events: Iterable[Event]) -> Path:
+    """Write a new file with these events, which stands for the older files of its kind in the directory.
 
     It starts a session at step 0, so that a running TensorBoard drops what it has read. The older files are emptied,
     not deleted: TensorBoard would wait for them.
@@ -199,4 +206,4 @@ def _replace_files(directory: Path, events: Iterable[Event]) -> EventFile:
     new = partial.path.rename(directory / f"events.out.tfevents.{second:010d}.{socket.gethostname()}")
     for path in old:
         os.truncate(path, 0)
-    return EventFile(new)
+    return new

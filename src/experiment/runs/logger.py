@@ -48,6 +48,7 @@ class RunLogger(TensorBoardLogger):
         columns, row, self.end = hyperparameters
         for summary in (columns, row):
             self.log.main.add_event(Event(wall_time=time.time(), summary=summary))
+        self.log.is_muted = mark is not None
 
     @property
     @override
@@ -85,6 +86,10 @@ class RunLogger(TensorBoardLogger):
         """Log in the table of hyperparameters that the run is complete."""
         self.log.main.add_event(Event(wall_time=time.time(), summary=self.end))
         self.log.flush()
+
+    def unmute(self) -> None:
+        """Log from here on: a log that resumes is muted at first."""
+        self.log.is_muted = False
 
     def mark(self, name: str) -> None:
         """Mark in the log that a checkpoint of that name was saved."""

@@ -4,6 +4,7 @@ from contextlib import closing, nullcontext
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
@@ -12,7 +13,6 @@ from experiment.runs.callback import NoProfiler
 from experiment.runs.checkpoint_files import AtomicCheckpointIO
 from experiment.runs.checkpoints import Checkpoints
 from experiment.runs.directory import RunDirectory
-from experiment.runs.final_state import FinalState
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.hyperparameters import hyperparameters
 from experiment.runs.logger import RunLogger
@@ -25,6 +25,7 @@ from experiment.runs.provenance import describe_start
 from experiment.runs.randomness import Randomness
 from experiment.runs.report import SCORES
 from experiment.runs.resume import ResumePoint
+from experiment.runs.saving import SavePoints
 from experiment.runs.signals import SignalHandler
 
 
@@ -52,10 +53,13 @@ class LightningTraining:
         self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, self.logger)
         self.loss = LossMonitor()
         self.views = [*make_callbacks(config), *targets.instantiate_callbacks(hydra.sweeper.get("callbacks"))]
+        for callback in self.views:
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(directory.path / "model_checkpoints")  # not among the run's own checkpoints
         bar = [TimedProgressBar()] if arguments["enable_progress_bar"] else []
         self.arguments = arguments | {
             "callbacks": [
-                FinalState(self.checkpoints),
+                SavePoints(self.checkpoints, self.logger),
                 *self.views,
                 Randomness(config.seed),
                 self.loss,
