@@ -13,7 +13,8 @@ from lightning.pytorch.loops.loop import _Loop
 from typing_extensions import override
 
 from experiment.runs.callback import LeanCallback
-from experiment.runs.checkpoint_files import link, move_into_place, state_name
+from experiment.runs.checkpoint_files import state_name
+from experiment.runs.files import link, move_into_place
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.logger import RunLogger
 from experiment.runs.loop_progress import (
