@@ -21,7 +21,7 @@ from experiment.runs.loss import LossMonitor
 from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
 from experiment.runs.pictures import FinishedRun, draw_pictures
 from experiment.runs.progress import TimedProgressBar
-from experiment.runs.provenance import describe_start
+from experiment.runs.provenance import record_start
 from experiment.runs.randomness import Randomness
 from experiment.runs.report import SCORES
 from experiment.runs.resume import ResumePoint
@@ -91,8 +91,7 @@ class LightningTraining:
             "devices": trainer.num_devices,
             "strategy": type(trainer.strategy).__name__,
         }
-        provenance = describe_start(self.directory.provenance, self.resume.step, **hardware)
-        self.directory.write_json("provenance.json", provenance)
+        record_start(self.directory, self.resume.step, [model, data], **hardware)
         trainer.fit(model, datamodule=data, ckpt_path=self.resume.checkpoint, weights_only=True)
         self.signals.check()
         scores = self._score(trainer, model, data)
