@@ -1,6 +1,8 @@
 """The directory of a run: the files in it, read as a stranger's, written atomically, by one process at a time."""
 
+import errno
 import json
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +16,10 @@ from experiment.configuration.errors import ConfigurationError
 from experiment.runs.files import write_atomically
 from experiment.runs.recorded import check_places, is_plain_file, load_json, load_yaml
 
+log = logging.getLogger(__name__)
+
 Loaded = TypeVar("Loaded", DictConfig, ListConfig)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # what a file system without locks answers
 STATUSES = ("finished", "diverged", "interrupted", "failed")
 NUMBERS = ("epoch", "step", "seconds")  # of metrics.json, as are all scores
 
@@ -113,6 +118,10 @@ class RunDirectory:
             lock.acquire()
         except Timeout:
             raise ConfigurationError(f"Another process is training in {self.path}.") from None
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+                raise
+            log.warning(f"The file system of {self.path} has no locks: train in it with one process at a time.")
         try:
             yield
         finally:

@@ -19,6 +19,8 @@ from google.protobuf.message import DecodeError
 from google_crc32c import value as crc32c
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
+from experiment.runs.files import replace, sync
+
 FLUSH_SECONDS = 1.0  # after which an event can be seen
 PATTERN = "events.out.tfevents.*"
 # What each start logs anew: of these tags, a reader keeps the first event.
@@ -54,7 +56,7 @@ class EventFile:
     def sync(self) -> None:
         """Write the buffered events to the disk."""
         self.flush()
-        os.fsync(self.file.fileno())
+        sync(self.file.fileno())
 
     def close(self) -> None:
         """Flush and close the file."""
@@ -206,7 +208,8 @@ def _replace_files(directory: Path, events: Iterable[Event]) -> EventFile:
         partial.add_event(event)
     partial.sync()
     partial.close()
-    new = partial.path.rename(directory / f"events.out.tfevents.{second:010d}.{socket.gethostname()}")
+    new = directory / f"events.out.tfevents.{second:010d}.{socket.gethostname()}"
+    replace(partial.path, new)
     for path in old:
         os.truncate(path, 0)
     return EventFile(new)
