@@ -25,7 +25,7 @@ def redraw(directory: RunDirectory, trusted: bool = False) -> None:
     model, data = make_model_and_data(config)
     callbacks = make_callbacks(config)
     try:
-        model.load_state_dict(checkpoint["state_dict"])
+        model.load_state_dict(checkpoint["state_dict"], assign=True)  # in the precision of the checkpoint
         for callback in callbacks:
             if state := checkpoint["callbacks"].get(callback.state_key):
                 callback.load_state_dict(state)

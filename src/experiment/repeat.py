@@ -80,7 +80,8 @@ def _summarize_results(run: RunDirectory) -> dict[str, Any]:
         weights = ((load_checkpoint(path) if is_plain_file(path) else None) or {}).get("state_dict", {})
         for key, value in weights.items():
             tensor = torch.as_tensor(value)
-            summary[f"{key} of {name}.ckpt"] = f"{tuple(tensor.shape)}, {hash(tensor.numpy().tobytes()):x}"
+            content = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
+            summary[f"{key} of {name}.ckpt"] = f"{tuple(tensor.shape)}, {hash(content):x}"
     return summary
 
 

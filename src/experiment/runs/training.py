@@ -1,7 +1,7 @@
 """The engine that trains one run with Lightning: fit, validate, test, draw."""
 
 from contextlib import closing, nullcontext
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -86,6 +86,8 @@ class LightningTraining:
     def _fit_and_score(self) -> dict[str, Any]:
         trainer = HorizonTrainer(**self.arguments)
         model, data = make_model_and_data(self.config)
+        # Lightning converts it only after it has loaded a checkpoint, which would round float64 weights to float32.
+        model = cast(LightningModule, trainer.precision_plugin.convert_module(model))
         hardware = {
             "device": str(trainer.strategy.root_device),
             "devices": trainer.num_devices,
