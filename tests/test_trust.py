@@ -7,11 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import optuna
 import pytest
 import torch
 from omegaconf import OmegaConf
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState
 
 from experiment import draw, explain, repeat
+from experiment.sweeps.study import open_journal
 from tests.conftest import ROOT, checkpoint, snapshot
 
 COMMANDS = {"draw": [], "explain": [], "repeat": ["again"]}
@@ -270,3 +274,32 @@ def test_recorded_overrides_are_text(run, command, monkeypatch):
     assert not Path("ran").exists()
     for path in Path("again").rglob("*"):
         assert path.is_dir() or b"swordfish" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["multirun.yaml", "sweep.csv", "sweep.png", "sweep.csv.partial", "study.journal"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_sweep_writes_nothing_through_a_link(train, name, exists):
+    kept = Path("kept")
+    if exists:
+        kept.write_text("mine")
+    Path("sweep").mkdir()
+    redirect(Path("sweep") / name, kept)
+    search = ["search=optuna", "search.trials=1"] if name == "study.journal" else ["seed=0,1"]
+    train("-m", *search, SHORT, "hydra.sweep.dir=sweep")
+    assert kept.exists() == exists
+    assert not exists or kept.read_text() == "mine"
+
+
+def test_a_recorded_trial_chooses_no_other_key(train, capfd):
+    search = ["search=optuna", "search.trials=3", "optimizer.lr=interval(0.1,0.2)", SHORT, "hydra.sweep.dir=sweep"]
+    assert train("-m", *search) == 0
+    study = optuna.load_study(study_name=None, storage=open_journal(Path("sweep/study.journal")))
+    hostile = {"hydra.job_logging.handlers.x": "{(): os.system}"}
+    study.add_trial(
+        optuna.create_trial(
+            **{"state": TrialState.RUNNING, "params": hostile},
+            distributions={key: CategoricalDistribution([value]) for key, value in hostile.items()},
+        )
+    )
+    assert train("-m", *search) == 1
+    assert "trial 3 chose hydra.job_logging.handlers.x={(): os.system}" in capfd.readouterr().err

@@ -11,9 +11,11 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from experiment.configuration.errors import ConfigurationError
+from experiment.runs.recorded import is_plain_file
 from experiment.sweeps.results import Row
 
 RETRIED = "retry_of"  # attribute of a trial that repeats a failed one: the number of that
@@ -23,7 +25,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 def open_journal(path: Path) -> JournalStorage:
     """Return the storage that keeps studies in a file."""
-    return JournalStorage(JournalFileBackend(str(path)))
+    lock = JournalFileOpenLock(str(path))  # Optuna's default one is a symbolic link, which Windows may refuse
+    return JournalStorage(JournalFileBackend(str(path), lock))
 
 
 class Study:
@@ -41,7 +44,22 @@ class Study:
     def __init__(self, path: Path, name: str, space: Mapping[str, Override], total: int, seed: int) -> None:
         self.path, self.name, self.total, self.seed = path, name, total, seed
         self.space = {key: distribution(override) for key, override in space.items()}
+        is_plain_file(path)  # raises an error for a symbolic link
         self.study = optuna.create_study(storage=open_journal(path), study_name=name, load_if_exists=True)
+        for recorded in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.FAIL)):
+            self._check(recorded)
+
+    def _check(self, trial: FrozenTrial) -> None:
+        """Check that a trial that is run again chose from the space: its values become overrides.
+
+        Raises:
+            ConfigurationError: it did not.
+        """
+        for key, value in trial.params.items():
+            if not (key in self.space and _contains(self.space[key], value)):
+                raise ConfigurationError(
+                    f"{self.path}: trial {trial.number} chose {key}={value}, which is not searched here."
+                )
 
     @property
     def remaining(self) -> int:
@@ -80,6 +98,13 @@ class Study:
             self.study.tell(trial, state=TrialState.FAIL)
         else:
             self.study.tell(trial, math.inf if status == "diverged" or loss is None else loss)
+
+
+def _contains(space: BaseDistribution, value: Any) -> bool:
+    try:
+        return space._contains(space.to_internal_repr(value))
+    except ValueError:  # of a value that is none of the choices, or no number
+        return False
 
 
 def trial_overrides(trial: Trial | FrozenTrial) -> list[str]:

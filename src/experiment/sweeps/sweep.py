@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiment.configuration.errors import format_error
 from experiment.runs.checks import check_jobs
 from experiment.runs.directory import make_directory
+from experiment.runs.files import write_atomically
 from experiment.runs.signals import RunStopped
 from experiment.sweeps.jobs import Job, JobComposer
 
@@ -41,7 +42,7 @@ class Sweep:
         """
         incomplete = self.check(jobs)
         make_directory(self.directory, "hydra.sweep.dir")
-        OmegaConf.save(self.config, self.directory / "multirun.yaml")
+        write_atomically(self.directory / "multirun.yaml", OmegaConf.to_yaml(self.config))
         return incomplete
 
     def check(self, jobs: Sequence[Job]) -> list[Job]:
