@@ -38,6 +38,7 @@ from experiment.configuration.keys import key_schemas
 from experiment.configuration.overrides import quote_for_hydra
 from experiment.runs import training as _training  # noqa: F401
 from experiment.runs.checkpoint_files import load_checkpoint
+from tests import hostile
 from tests.conftest import ROOT, checkpoint, metrics
 
 # JSON alone takes 3.0 for a whole number.
@@ -273,6 +274,9 @@ if __name__ == "__main__":
                 Path(folder, str(size)).mkdir()
                 fill_up(Path(folder, str(size)), size)
             print(f"full disks: {len(sizes)}, each told, and gone on with when there was room", flush=True)
+        small = Path(folder, "hostile_run")
+        assert start(["trainer.max_epochs=5"], small) == 0
+        print(f"hostile files: {hostile.survive(small, Path(folder, 'hostile'))} commands, none harmful", flush=True)
         tried = set()
 
         @settings(max_examples=wrong, database=None, deadline=None, suppress_health_check=list(HealthCheck))

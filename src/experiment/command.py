@@ -1,5 +1,6 @@
 """What all commands share: checks before anything is made, and one message for every error."""
 
+import argparse
 import functools
 import os
 import sys
@@ -19,12 +20,12 @@ from experiment.configuration.errors import ConfigurationError, ReportedError, f
 from experiment.configuration.help import help_text
 from experiment.configuration.identity import is_dry_run
 from experiment.configuration.keys import GROUPS
-from experiment.configuration.overrides import resume_command
+from experiment.configuration.overrides import quote_for_shell, resume_command
 from experiment.configuration.refusals import explain_hydra_error
 from experiment.runs.checks import check_jobs
 from experiment.runs.directory import make_directory
 from experiment.runs.signals import Interrupted
-from experiment.terminal import spell_out_unknown_characters
+from experiment.terminal import printable, spell_out_unknown_characters
 
 Main = TypeVar("Main", bound=Callable[..., Any])
 FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -75,6 +76,35 @@ def command(main: Main) -> Main:
     return wrapped  # type: ignore[return-value]
 
 
+def run_directory_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """Return the parser of a command that reads a run's directory, with the options that all of them have."""
+    parser = argparse.ArgumentParser(prog=f"python -m experiment.{name}", description=description)
+    parser.add_argument(
+        *("--config-dir", "-cd"),
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="a directory of the run's own code, where that is not installed; what the run records is not imported",
+    )
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="the run is one of your own: its configuration may read the environment and name places to write to",
+    )
+    return parser
+
+
+def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the command line, and let Python import from the directories that it names."""
+    arguments = parser.parse_intermixed_args()
+    for directory in arguments.config_dir:
+        if not directory.is_dir():
+            parser.error(f"--config-dir {directory}: there is no such directory")
+        sys.path.append(str(directory.absolute()))
+    return arguments
+
+
 @contextmanager
 def errors_reported(explain: Callable[[BaseException], str] = format_error) -> Iterator[None]:
     """Exit with the message of any error and the status 1, or with a signal's status when interrupted.
@@ -89,13 +119,15 @@ def errors_reported(explain: Callable[[BaseException], str] = format_error) -> I
         yield
     except (KeyboardInterrupt, Interrupted) as error:
         hydra = getattr(error, "hydra", None)
-        resume = f" To resume: {resume_command(hydra)}" if hydra else ""
+        # Only a command of Hydra's has a mode; to repeat the other ones resumes what they have trained.
+        again = resume_command(hydra) if hydra and "mode" in hydra else quote_for_shell(["python", *sys.orig_argv[1:]])
+        resume = f" To resume: {again}" if hydra else ""
         print(f"Interrupted{'.' if hydra else ' before anything was trained.'}{resume}", file=sys.stderr)
         sys.exit(getattr(error, "status", 130))
     except (Exception, CallbackError) as error:
         if os.environ.get(FULL_ERROR) == "1":
             raise
-        sys.exit(explain(error.__cause__ if isinstance(error, CallbackError) and error.__cause__ else error))
+        sys.exit(printable(explain(error.__cause__ if isinstance(error, CallbackError) and error.__cause__ else error)))
 
 
 def _explain_command_line(error: BaseException) -> str:

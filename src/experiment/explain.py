@@ -1,12 +1,11 @@
 """``python -m experiment.explain [RUN_DIR] [key=value …]``: prints one training step in numbers."""
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
-from experiment.command import errors_reported
+from experiment.command import errors_reported, parse_arguments, run_directory_parser
 from experiment.configuration.compose import compose_configuration
 from experiment.configuration.errors import ConfigurationError
 from experiment.points.explanation import explain_step
@@ -17,9 +16,8 @@ from experiment.runs.objects import check_instantiable, load_recorded
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiment.explain",
-        description="Print one training step in numbers: of a run's directory, or of what the overrides compose.",
+    parser = run_directory_parser(
+        "explain", "Print one training step in numbers: of a run's directory, or of what the overrides compose."
     )
     parser.add_argument(
         "arguments",
@@ -28,11 +26,12 @@ def main() -> None:
         help="step=N, point=N (0 by default) and neuron=N (counted from 1) choose what is shown; "
         "other keys are those of train.py",
     )
-    arguments = parser.parse_args().arguments
+    options = parse_arguments(parser)
+    arguments = options.arguments
     directory = Path(arguments.pop(0)) if arguments and _is_run_dir(arguments[0]) else None
     with errors_reported():
         choices, overrides = _split(arguments)
-        config = _load_configuration(directory, overrides)
+        config = _load_configuration(directory, overrides, options.trust)
         step = replay_step(config, choices["step"])
         print("\n".join(explain_step(step, config.model.activation, choices["point"], choices["neuron"])))
 
@@ -60,9 +59,9 @@ def _split(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
     return choices, overrides
 
 
-def _load_configuration(directory: Path | None, overrides: list[str]) -> DictConfig:
+def _load_configuration(directory: Path | None, overrides: list[str], trusted: bool) -> DictConfig:
     if directory:
-        return load_recorded(RunDirectory(directory), overrides)[0]
+        return load_recorded(RunDirectory(directory), trusted, overrides)
     config = compose_configuration(overrides)
     check_instantiable(config)
     return config

@@ -1,37 +1,51 @@
 """``python -m experiment.repeat RUN_DIR NEW_DIR``: repeats a run as its directory records it, and compares the two."""
 
-import argparse
 import logging
 import sys
 from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import DictConfig, OmegaConf
 
-from experiment.command import errors_reported
+from experiment.command import errors_reported, parse_arguments, run_directory_parser
 from experiment.configuration.errors import ConfigurationError
 from experiment.runs.checkpoint_files import load_checkpoint
 from experiment.runs.directory import RunDirectory
 from experiment.runs.logger import read_scalars
 from experiment.runs.objects import load_recorded
+from experiment.runs.recorded import is_plain_file
 from experiment.runs.run import run_in
+from experiment.terminal import printable
 
 ENVIRONMENT = ("python", "packages", "platform", "device", "devices", "strategy", "threads")  # keys of provenance.json
 
 
-def repeat(recorded: RunDirectory, repeated: RunDirectory) -> list[str]:
+def repeat(recorded: RunDirectory, repeated: RunDirectory, trusted: bool = False) -> list[str]:
     """Run what ``recorded`` holds again, in ``repeated``, and return how the results differ, a line each.
+
+    ``trusted`` is as for ``load_recorded``.
 
     Raises:
         ConfigurationError: ``recorded`` holds no complete run, or one that cannot be run on this machine.
     """
-    config, hydra = load_recorded(recorded)
+    config, hydra = load_recorded(recorded, trusted), _make_hydra(recorded)
     if "status" not in recorded.metrics:
         raise ConfigurationError(f"{recorded.path} holds no complete run.")
-    hydra.sweeper.callbacks = None  # a search's own callbacks: the repetition does not report to the search
     repeated.path.mkdir(parents=True, exist_ok=True)
     run_in(repeated, config, hydra)
     return _format_differences(_summarize_results(recorded), _summarize_results(repeated))
+
+
+def _make_hydra(recorded: RunDirectory) -> DictConfig:
+    """Return Hydra's configuration of the repetition: the recorded overrides, as plain text, and nothing else.
+
+    A search's callbacks are left out: the repetition does not report to the search.
+    """
+    overrides: Any = OmegaConf.to_container(recorded.hydra.get("overrides") or OmegaConf.create())
+    task = overrides.get("task", []) if isinstance(overrides, dict) else []
+    texts = [str(each).replace("${", r"\${") for each in task]
+    return OmegaConf.create({"overrides": {"task": texts}, "sweeper": {"callbacks": None}})
 
 
 def environment_differences(recorded: RunDirectory, repeated: RunDirectory) -> list[str]:
@@ -62,29 +76,32 @@ def _summarize_results(run: RunDirectory) -> dict[str, Any]:
     for tag, curve in read_scalars(run.path).items():
         summary[f"curve of {tag}"] = f"{len(curve)} values, {hash(repr(curve)):x}"
     for name in ("last", "best"):
-        weights = (load_checkpoint(run.checkpoints / f"{name}.ckpt") or {}).get("state_dict", {})
+        path = run.checkpoints / f"{name}.ckpt"
+        weights = ((load_checkpoint(path) if is_plain_file(path) else None) or {}).get("state_dict", {})
         for key, value in weights.items():
             tensor = torch.as_tensor(value)
-            summary[f"{key} of {name}.ckpt"] = f"{tuple(tensor.shape)}, {hash(tensor.numpy().tobytes()):x}"
+            content = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()  # NumPy has no bfloat16
+            summary[f"{key} of {name}.ckpt"] = f"{tuple(tensor.shape)}, {hash(content):x}"
     return summary
 
 
 def main() -> None:
     """Run the command."""
-    parser = argparse.ArgumentParser(prog="python -m experiment.repeat", description="Repeat a run, and compare.")
+    parser = run_directory_parser("repeat", "Repeat a run, and compare.")
     parser.add_argument("run_dir", type=Path, help="the directory of a complete run")
     parser.add_argument("new_dir", type=Path, help="the directory in which to repeat it")
-    arguments = parser.parse_args()
+    arguments = parse_arguments(parser)
     handler = logging.StreamHandler(sys.stdout)
     handler.addFilter(logging.Filter("experiment"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[handler])
     recorded, repeated = RunDirectory(arguments.run_dir), RunDirectory(arguments.new_dir)
     with errors_reported():
-        differences = repeat(recorded, repeated)
-    if environment := environment_differences(recorded, repeated):
-        print("\n  ".join(["The two runs were made in different environments:", *environment]))
+        differences = repeat(recorded, repeated, arguments.trust)
+        environment = environment_differences(recorded, repeated)
+    if environment:
+        print(printable("\n  ".join(["The two runs were made in different environments:", *environment])))
     if differences:
-        sys.exit("\n  ".join(["The two runs differ:", *differences]))
+        sys.exit(printable("\n  ".join(["The two runs differ:", *differences])))
     print("The two runs are bit-identical: every curve, every weight, every score.")
 
 

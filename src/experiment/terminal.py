@@ -28,3 +28,12 @@ def spell_out_unknown_characters() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="spell_out")
+
+
+def printable(text: str) -> str:
+    """Return a text without control characters: one that is quoted from a file could command the terminal."""
+    return "".join(each if each.isprintable() or each in "\n\t" else _escape_control(each) for each in text)
+
+
+def _escape_control(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")

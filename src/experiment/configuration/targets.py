@@ -32,7 +32,11 @@ HYDRA_KEYWORDS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 
 def add_config_dirs_to_path(hydra_config: DictConfig) -> None:
-    """Let Python import a user's modules from the directories of ``--config-dir``, where their YAML files are."""
+    """Let Python import a user's modules from the directories of ``--config-dir``, where their YAML files are.
+
+    Args:
+        hydra_config: of this command line, never one that a run's directory records.
+    """
     for source in hydra_config.runtime.config_sources:
         if source.provider == "command-line" and source.path not in sys.path:
             sys.path.append(source.path)
@@ -86,7 +90,8 @@ def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) ->
     try:
         target = pkgutil.resolve_name(str(node["_target_"]))
     except Exception as error:  # whatever the import of somebody's module raises
-        yield f"{key}._target_={node['_target_']}: cannot be imported: {_format_root_cause(error)}"
+        reason = _format_root_cause(error) + _advise(error, node)
+        yield f"{key}._target_={node['_target_']}: cannot be imported: {reason}"
         return
     if not (inspect.isclass(target) and issubclass(target, kinds)):
         allowed = " or ".join(kind.__name__ for kind in kinds)
@@ -105,3 +110,10 @@ def _format_root_cause(error: BaseException) -> str:
     while error.__cause__:
         error = error.__cause__
     return f"{type(error).__name__}: {error}"
+
+
+def _advise(error: Exception, node: dict[str, Any]) -> str:
+    """Return advice where the module itself is not found, and not another one that it imports."""
+    missing = isinstance(error, ModuleNotFoundError) and error.name
+    is_target = missing and f"{node['_target_']}.".startswith(f"{missing}.")
+    return "; name the directory of code that is not installed: --config-dir DIR" if is_target else ""

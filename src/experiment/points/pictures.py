@@ -146,5 +146,5 @@ def _draw_points(axes: Axes, model: PointsClassifier, points: Batches) -> float:
 
 def _probability(model: PointsClassifier, points: Tensor) -> np.ndarray:
     """Return the probability of class 1, ``[n, 1]``, at points, ``[n, 2]``, of any dtype and device."""
-    probability: np.ndarray = model(points.to(next(model.parameters()))).cpu().numpy()
+    probability: np.ndarray = model(points.to(next(model.parameters()))).float().cpu().numpy()  # NumPy has no bfloat16
     return probability

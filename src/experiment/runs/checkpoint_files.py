@@ -2,9 +2,7 @@
 
 import io
 import logging
-import os
 import pickle
-import shutil
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -17,6 +15,8 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from typing_extensions import override
 
 from experiment.configuration.errors import ConfigurationError, ReportedError
+from experiment.runs.files import replace
+from experiment.runs.recorded import is_plain_file
 
 log = logging.getLogger(__name__)
 LOG_FILE_ONLY = logging.getLogger("run")
@@ -24,6 +24,7 @@ LOG_FILE_ONLY = logging.getLogger("run")
 HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 PLAIN = {type(None), str, bytes, bool, int, float, complex, torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype}
 # NumPy's numbers and arrays are plain data too, but torch does not know it.
+STRUCTURE = {"state_dict": dict, "epoch": int, "global_step": int, "loops": dict, "callbacks": dict}
 SCALARS = {np.dtype(code).type for code in "?bBhHiIlLqQefdgFDGMm"}
 _multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
 torch.serialization.add_safe_globals(
@@ -58,8 +59,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
                 "could not be loaded again: save numbers, texts, tensors, arrays, or lists and dictionaries of these."
             )
         partial = path.with_suffix(".partial")
+        partial.unlink(missing_ok=True)  # it may be a symbolic link
         torch.save(checkpoint, partial)
-        partial.replace(path)
+        replace(partial, path)
 
     def _leave_out_objects(self, checkpoint: dict[str, Any], group: str) -> None:
         """Leave out the arguments of a module that are objects: without them, the checkpoint loads as plain data."""
@@ -100,36 +102,6 @@ def _can_be_loaded(value: Any) -> bool:
     return True
 
 
-def move_into_place(file: Path, place: Path) -> None:
-    """Bring a file to the disk, then move it to ``place``, in the stead of what is there."""
-    _sync(file, os.O_RDWR)
-    file.replace(place)
-    _sync(place.parent, os.O_RDONLY)
-
-
-def _sync(path: Path, flags: int) -> None:
-    """Bring a file or a directory to the disk, where the system can: Windows does not open directories."""
-    try:
-        descriptor = os.open(path, flags)
-    except PermissionError:
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def link(file: Path, name: Path) -> None:
-    """Give a file another name too; on a file system without links, copy it."""
-    partial = name.with_suffix(".partial")
-    partial.unlink(missing_ok=True)
-    try:
-        partial.hardlink_to(file)
-    except OSError:
-        shutil.copyfile(file, partial)
-    partial.replace(name)
-
-
 def state_name(checkpoint: dict[str, Any]) -> str:
     """Return the name of the moment of training that a checkpoint holds: each has another one within a run."""
     batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"]
@@ -142,7 +114,7 @@ def load_newest(directory: Path) -> tuple[Path | None, dict[str, Any]]:
     Raises:
         ConfigurationError: there are checkpoints and none can be resumed, or one holds more than plain data.
     """
-    paths = [path for name in ("last", "previous", "best") if (path := directory / f"{name}.ckpt").exists()]
+    paths = [path for name in ("last", "previous", "best") if is_plain_file(path := directory / f"{name}.ckpt")]
     for path in paths:
         content = load_checkpoint(path)
         if content is not None and (content.get("resumable") or content.get("stop_reason")):
@@ -163,9 +135,11 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            if archive.testzip() is not None:
+            is_packed = any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())  # torch packs none
+            if is_packed or archive.testzip() is not None:
                 return None
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        content = dict(torch.load(path, map_location="cpu", weights_only=True))
+        return content if all(isinstance(content[key], kind) for key, kind in STRUCTURE.items()) else None
     except pickle.UnpicklingError as error:
         raise ConfigurationError(f"{path} holds more than plain data and tensors, and is not loaded: {error}") from None
     except Exception:  # a damaged file can raise anything

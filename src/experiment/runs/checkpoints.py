@@ -13,7 +13,8 @@ from lightning.pytorch.loops.loop import _Loop
 from typing_extensions import override
 
 from experiment.runs.callback import LeanCallback
-from experiment.runs.checkpoint_files import link, move_into_place, state_name
+from experiment.runs.checkpoint_files import state_name
+from experiment.runs.files import link, move_into_place, replace
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.logger import RunLogger
 from experiment.runs.loop_progress import (
@@ -89,7 +90,7 @@ class Checkpoints(LeanCallback, Checkpoint):
         self.due_at = time.monotonic() + self.every_n_seconds if self.last.exists() else 0
         self.next_best.unlink(missing_ok=True)  # of a start that was killed
         if self.runner_up.exists():
-            self.runner_up.replace(self.best)
+            replace(self.runner_up, self.best)
         if not trainer.fit_loop.restarted_mid_epoch:
             # With max_steps, Lightning takes a state between epochs for one at the end of an epoch.
             _Loop.restarting.fset(trainer.fit_loop, False)  # type: ignore[attr-defined]

@@ -1,18 +1,27 @@
 """The directory of a run: the files in it, read as a stranger's, written atomically, by one process at a time."""
 
+import errno
 import json
+import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from experiment.configuration.errors import ConfigurationError, ReportedError
+from experiment.configuration.errors import ConfigurationError
+from experiment.runs.files import write_atomically
+from experiment.runs.recorded import check_places, is_plain_file, load_json, load_yaml
+
+log = logging.getLogger(__name__)
 
 Loaded = TypeVar("Loaded", DictConfig, ListConfig)
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # what a file system without locks answers
+STATUSES = ("finished", "diverged", "interrupted", "failed")
+NUMBERS = ("epoch", "step", "seconds")  # of metrics.json, as are all scores
 
 
 def make_directory(path: Path, key: str) -> None:
@@ -33,21 +42,6 @@ def remove_if_empty(path: Path) -> None:
         path.rmdir()
 
 
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
-
-    Raises:
-        ReportedError: it cannot be written.
-    """
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise ReportedError(f"{path} cannot be written: {error.strerror}") from error
-
-
 class RunDirectory:
     """The directory of a run."""
 
@@ -61,7 +55,7 @@ class RunDirectory:
     @property
     def is_started(self) -> bool:
         """Whether a run was ever started here."""
-        return self.config_file.exists()
+        return is_plain_file(self.config_file)
 
     @property
     def config(self) -> DictConfig | None:
@@ -71,7 +65,10 @@ class RunDirectory:
     @property
     def hydra(self) -> DictConfig:
         """Hydra's own configuration of the run."""
-        return cast(DictConfig, _load_yaml(self.hydra_file, DictConfig, "configuration").hydra)
+        hydra = _load_yaml(self.hydra_file, DictConfig, "configuration").get("hydra")
+        if not isinstance(hydra, DictConfig):
+            raise ConfigurationError(f"{self.hydra_file} is no configuration of Hydra's.")
+        return hydra
 
     @property
     def overrides(self) -> list[str]:
@@ -81,23 +78,24 @@ class RunDirectory:
     @property
     def metrics(self) -> dict[str, Any]:
         """``metrics.json``, empty if there is none."""
-        return self._read_json("metrics.json")
+        path = self.path / "metrics.json"
+        metrics = load_json(path)
+        for key, value in metrics.items():
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if value is not None and not is_number and ("/" in key or key in NUMBERS):
+                raise ConfigurationError(f"{path} is damaged: {key} is no number.")
+        if metrics and metrics.get("status") not in STATUSES:
+            raise ConfigurationError(f"{path} is damaged: status is none of {', '.join(STATUSES)}.")
+        return metrics
 
     @property
     def provenance(self) -> dict[str, Any]:
         """``provenance.json``, empty if there is none."""
-        return self._read_json("provenance.json")
+        return load_json(self.path / "provenance.json")
 
     def holds_exactly(self, config: DictConfig) -> bool:
         """Whether a configuration is recorded word for word: to parse and compare it takes four times as long."""
         return self.is_started and self.config_file.read_text("utf-8", errors="replace") == OmegaConf.to_yaml(config)
-
-    def _read_json(self, name: str) -> dict[str, Any]:
-        path = self.path / name
-        try:
-            return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
-        except ValueError as error:
-            raise ConfigurationError(f"{path} is damaged: {error}") from None
 
     def write_json(self, name: str, content: dict[str, Any]) -> dict[str, Any]:
         """Write a JSON document and return it, with ``None`` for each number that is not finite."""
@@ -118,13 +116,18 @@ class RunDirectory:
         """Hold the directory for this process.
 
         Raises:
-            ConfigurationError: another process holds it.
+            ConfigurationError: another process holds it, or what is written in it would be written elsewhere.
         """
+        check_places(self.path)
         lock = FileLock(self.path / ".lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
             raise ConfigurationError(f"Another process is training in {self.path}.") from None
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+                raise
+            log.warning(f"The file system of {self.path} has no locks: train in it with one process at a time.")
         try:
             yield
         finally:
@@ -133,9 +136,13 @@ class RunDirectory:
 
 def _load_yaml(path: Path, kind: type[Loaded], what: str) -> Loaded:
     try:
-        loaded = OmegaConf.load(path)
+        loaded = load_yaml(path)
     except Exception as error:  # whatever a stranger's file makes the parser raise
-        raise ConfigurationError(f"{path} is no {what}: {str(error).splitlines()[0]}") from None
+        raise ConfigurationError(f"{path} is no {what}: {_first_line(error)}") from None
     if not isinstance(loaded, kind):
         raise ConfigurationError(f"{path} is no {what}.")
     return loaded
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -11,11 +11,15 @@ import socket
 import struct
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
 from google_crc32c import value as crc32c
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
+
+from experiment.runs.files import replace, sync
 
 FLUSH_SECONDS = 1.0  # after which an event can be seen
 PATTERN = "events.out.tfevents.*"
@@ -54,7 +58,7 @@ class EventFile:
     def sync(self) -> None:
         """Write the buffered events to the disk."""
         self.flush()
-        os.fsync(self.file.fileno())
+        sync(self.file.fileno())
 
     def close(self) -> None:
         """Flush and close the file."""
@@ -88,7 +92,7 @@ class EventLog:
         self.directory = directory
         self.files: dict[Path, EventFile] = {}
         self.carried, sizes = _read_until(directory, mark)
-        for path in directory.rglob(PATTERN):
+        for path in _find_files(directory, deep=True):
             if path.parent not in self.files and _is_own(path):
                 self.files[path.parent] = self._begin(path.parent, _read_until(path.parent, mark)[0])
         self.main = self.open(directory)
@@ -115,7 +119,7 @@ class EventLog:
     def _files_of_others(self) -> list[Path]:
         """Return the event files that others have written to, a ``SummaryWriter`` of the user's for example."""
         own = {file.path for file in self.files.values()}
-        return [path for path in self.directory.rglob(PATTERN) if path not in own and path.stat().st_size]
+        return [path for path in _find_files(self.directory, deep=True) if path not in own and path.stat().st_size]
 
     def flush(self) -> None:
         """Write the buffered events of all files."""
@@ -146,9 +150,10 @@ def _checksum(content: bytes) -> bytes:
 
 def read_file(path: Path) -> Iterator[Event]:
     """Yield the events of a file, up to the first that is damaged: a kill may have cut it short."""
-    with path.open("rb") as file:
+    size = path.stat().st_size
+    with path.open("rb") as file, suppress(DecodeError):
         while (length := file.read(8)) and file.read(4) == _checksum(length):
-            content = file.read(*struct.unpack("<Q", length))
+            content = file.read(min(*struct.unpack("<Q", length), size))
             if file.read(4) != _checksum(content):
                 return
             yield Event.FromString(content)
@@ -156,11 +161,18 @@ def read_file(path: Path) -> Iterator[Event]:
 
 def read_events(directory: Path) -> Iterator[Event]:
     """Yield what was logged directly in a directory, each event once."""
-    paths = sorted(directory.glob(PATTERN))
+    paths = sorted(_find_files(directory))
     own = [path for path in paths if _is_own(path)]
     for path in paths:
         if path not in own[:-1]:  # the newest of the run's own files stands for those before
             yield from read_file(path)
+
+
+def _find_files(directory: Path, deep: bool = False) -> Iterator[Path]:
+    """Yield the event files of a directory, symbolic links excepted: what they lead to is not the run's."""
+    for path in directory.rglob(PATTERN) if deep else directory.glob(PATTERN):
+        if path.is_file() and not path.is_symlink():
+            yield path
 
 
 def _is_own(path: Path) -> bool:
@@ -171,7 +183,7 @@ def _is_own(path: Path) -> bool:
 def _read_until(directory: Path, mark: str | None) -> tuple[list[Event], dict[str, int]]:
     """Return the events of a directory's own files up to a mark, and the sizes of others' files that it holds."""
     carried = []
-    own = [path for path in sorted(directory.glob(PATTERN)) if _is_own(path)]
+    own = [path for path in sorted(_find_files(directory)) if _is_own(path)]
     for event in read_file(own[-1]) if own and mark is not None else ():
         session = event.session_log
         if session.status == SessionLog.CHECKPOINT:
@@ -191,19 +203,20 @@ def _replace_files(directory: Path, events: Iterable[Event]) -> Path:
     It starts a session at step 0, so that a running TensorBoard drops what it has read. The older files are emptied,
     not deleted: TensorBoard would wait for them.
     """
-    old = [path for path in directory.glob(PATTERN) if _is_own(path)]
+    old = [path for path in _find_files(directory) if _is_own(path)]
     now = time.time()
     seconds = [int(match[1]) for path in directory.glob(PATTERN) if (match := re.search(r"\.(\d{10})\.", path.name))]
     second = max([int(now), *(each + 1 for each in seconds)])
+    (directory / ".events.partial").unlink(missing_ok=True)
     partial = EventFile(directory / ".events.partial")
-    partial.file.truncate(0)
     partial.add_event(Event(wall_time=now, file_version="brain.Event:2"))
     partial.add_event(Event(wall_time=now, step=0, session_log=SessionLog(status=SessionLog.START)))
     for event in events:
         partial.add_event(event)
     partial.sync()
     partial.close()
-    new = partial.path.rename(directory / f"events.out.tfevents.{second:010d}.{socket.gethostname()}")
+    new = directory / f"events.out.tfevents.{second:010d}.{socket.gethostname()}"
+    replace(partial.path, new)
     for path in old:
         os.truncate(path, 0)
     return new

@@ -14,6 +14,7 @@ from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.validation import validate
 from experiment.runs import quiet  # noqa: F401
 from experiment.runs.directory import RunDirectory
+from experiment.runs.recorded import check_recorded_values
 
 
 def make_model_and_data(config: DictConfig) -> tuple[LightningModule, LightningDataModule]:
@@ -40,7 +41,7 @@ def check_instantiable(config: DictConfig, hydra: DictConfig | None = None) -> N
     """Check that what a configuration names exists here: its classes, its accelerator.
 
     Args:
-        hydra: Hydra's own configuration, which may name a ``--config-dir`` with the user's code.
+        hydra: Hydra's own configuration of this command line, which may name a ``--config-dir`` with the user's code.
 
     Raises:
         ConfigurationError: something does not.
@@ -70,11 +71,12 @@ def _attempt(what: str, make: Callable[[], Any]) -> None:
         raise ConfigurationError.from_lines([f"{what}: {error}"]) from error
 
 
-def load_recorded(directory: RunDirectory, changes: Sequence[str] = ()) -> tuple[DictConfig, DictConfig]:
-    """Return the configuration that a directory records, and Hydra's, both checked as a stranger's.
+def load_recorded(directory: RunDirectory, trusted: bool, changes: Sequence[str] = ()) -> DictConfig:
+    """Return the configuration that a directory records, checked as a stranger's.
 
     Args:
         directory: of a run.
+        trusted: the user vouches for the run: its configuration may read the environment and name places to write to.
         changes: overrides ``key=value`` of the recorded configuration.
 
     Raises:
@@ -83,8 +85,9 @@ def load_recorded(directory: RunDirectory, changes: Sequence[str] = ()) -> tuple
     config = directory.config
     if config is None:
         raise ConfigurationError(f"{directory.path} holds no run.")
-    hydra = directory.hydra
+    if not trusted:
+        check_recorded_values(config)
     config.merge_with_dotlist(list(changes))
     validate(config)
-    check_instantiable(config, hydra)
-    return config, hydra
+    check_instantiable(config)
+    return config

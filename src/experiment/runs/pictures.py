@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import Bbox, BboxBase
 
+from experiment.runs.files import write_atomically
 from experiment.runs.logger import encode_png, read_scalars
 
 Curve = list[tuple[int, float]]  # steps and values
@@ -70,7 +71,8 @@ def draw_losses(curves: Mapping[str, Curve]) -> Figure:
     for tag in tags:
         plot_curve(axes, curves[tag], **STYLES.get(tag, {}))
     label_axes(axes, curves.values(), "Loss", "loss")
-    figure.legend(axes.get_lines(), tags, loc="center right", frameon=False)
+    names = [tag.replace("$", r"\$") for tag in tags]  # without mathematics
+    figure.legend(axes.get_lines(), names, loc="center right", frameon=False)
     arrange_panels(figure)
     return figure
 
@@ -156,4 +158,4 @@ def render(figure: Figure, path: Path | None = None) -> np.ndarray:
 
 def save_png(image: np.ndarray, path: Path) -> None:
     """Write pixels, ``[height, width, 3]``, to a PNG file."""
-    path.write_bytes(encode_png(image))
+    write_atomically(path, encode_png(image))

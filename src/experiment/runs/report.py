@@ -15,9 +15,9 @@ def format_scores(metrics: dict[str, Any]) -> list[str]:
 
 def format_report(metrics: dict[str, Any], directory: Path) -> str:
     """Return the lines that end a run: its status and scores, its directory, the command that shows it."""
-    where = Path(os.path.relpath(directory))
-    inside = where.parts and where.parts[0] != os.pardir
-    where, root = (where, where.parts[0]) if inside else (directory, directory)
+    path, here = Path(os.path.abspath(directory)), Path.cwd()
+    where = path.relative_to(here) if here in path.parents else directory
+    root = where.parts[0] if here in path.parents else where
     diverged = "The run diverged: its loss is not finite, or ended more than |its first value| above its first value.\n"
     return (
         f"{diverged if metrics['status'] == 'diverged' else ''}"

@@ -1,6 +1,7 @@
 """Signals that end a run: Ctrl-C, SIGTERM, and the SIGUSR1 that Slurm can be told to send before it pre-empts."""
 
 import signal
+import threading
 from types import FrameType
 from typing import Any, Self
 
@@ -26,6 +27,11 @@ class RunStopped(Exception):
     """A run was ended before its time, by what started it: it can go on, and nothing went wrong."""
 
 
+def _may_handle() -> bool:
+    """Whether this is the main thread: signals reach no other one, and only it may say what they do."""
+    return threading.current_thread() is threading.main_thread()
+
+
 class SignalHandler:
     """A context in which a signal raises ``Interrupted``: at once, or while ``deferred`` where ``check`` is called."""
 
@@ -34,18 +40,21 @@ class SignalHandler:
         self.received: int | None = None
 
     def __enter__(self) -> Self:
-        self.before = {number: signal.getsignal(number) for number in SIGNALS}
+        # A handler that C code has installed is None, and cannot be put back.
+        self.before = {number: handler for number in SIGNALS if (handler := signal.getsignal(number)) is not None}
         self.install()
         return self
 
     def __exit__(self, *_: Any) -> None:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
+        if _may_handle():
+            for number, handler in self.before.items():
+                signal.signal(number, handler)
 
     def install(self) -> None:
         """Handle the signals; once more after somebody else, Lightning for one, has done so."""
-        for number in SIGNALS:
-            signal.signal(number, self._handle)
+        if _may_handle():
+            for number in SIGNALS:
+                signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         impatient = self.received is not None

@@ -1,7 +1,7 @@
 """The engine that trains one run with Lightning: fit, validate, test, draw."""
 
 from contextlib import closing, nullcontext
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -21,7 +21,7 @@ from experiment.runs.loss import LossMonitor
 from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
 from experiment.runs.pictures import FinishedRun, draw_pictures
 from experiment.runs.progress import TimedProgressBar
-from experiment.runs.provenance import describe_start
+from experiment.runs.provenance import record_start
 from experiment.runs.randomness import Randomness
 from experiment.runs.report import SCORES
 from experiment.runs.resume import ResumePoint
@@ -90,13 +90,14 @@ class LightningTraining:
     def _fit_and_score(self) -> dict[str, Any]:
         trainer = HorizonTrainer(**self.arguments)
         model, data = make_model_and_data(self.config)
+        # Lightning converts it only after it has loaded a checkpoint, which would round float64 weights to float32.
+        model = cast(LightningModule, trainer.precision_plugin.convert_module(model))
         hardware = {
             "device": str(trainer.strategy.root_device),
             "devices": trainer.num_devices,
             "strategy": type(trainer.strategy).__name__,
         }
-        provenance = describe_start(self.directory.provenance, self.resume.step, **hardware)
-        self.directory.write_json("provenance.json", provenance)
+        record_start(self.directory, self.resume.step, [model, data], **hardware)
         trainer.fit(model, datamodule=data, ckpt_path=self.resume.checkpoint, weights_only=True)
         self.signals.check()
         scores = self._score(trainer, model, data)

@@ -11,7 +11,7 @@ from typing import Any, Self
 from tqdm import tqdm
 
 from experiment.configuration.errors import ReportedError
-from experiment.runs.directory import write_atomically
+from experiment.runs.files import write_atomically
 from experiment.sweeps.jobs import Job
 from experiment.sweeps.results import Row, format_csv, group_by_seed, read_row
 

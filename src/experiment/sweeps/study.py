@@ -12,11 +12,12 @@ from hydra.core.override_parser.types import IntervalSweep, Override
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.samplers import TPESampler
 from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.overrides import boundary_values
+from experiment.runs.recorded import is_plain_file
 from experiment.sweeps.results import Row
 
 RETRIED = "retry_of"  # attribute of a trial that repeats a failed one: the number of that
@@ -26,7 +27,8 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 def open_journal(path: Path) -> JournalStorage:
     """Return the storage that keeps studies in a file."""
-    return JournalStorage(JournalFileBackend(str(path)))
+    lock = JournalFileOpenLock(str(path))  # Optuna's default one is a symbolic link, which Windows may refuse
+    return JournalStorage(JournalFileBackend(str(path), lock))
 
 
 class Study:
@@ -46,13 +48,29 @@ class Study:
 
     def __init__(self, path: Path, name: str, space: Mapping[str, Override], total: int, seed: int) -> None:
         self.path, self.name, self.total, self.seed = path, name, total, seed
+        is_plain_file(path)  # raises an error for a symbolic link
         space_now = {key: distribution(override) for key, override in space.items()}
         self.space = _continued_space(path, name, space_now)
 
     @cached_property
     def study(self) -> optuna.Study:
         """Optuna's study, which is made in the file where there is none."""
-        return optuna.create_study(storage=open_journal(self.path), study_name=self.name, load_if_exists=True)
+        study = optuna.create_study(storage=open_journal(self.path), study_name=self.name, load_if_exists=True)
+        for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.FAIL)):
+            self._check(trial)
+        return study
+
+    def _check(self, trial: FrozenTrial) -> None:
+        """Check that a trial that is run again chose from the space: its values become overrides.
+
+        Raises:
+            ConfigurationError: it did not.
+        """
+        for key, value in trial.params.items():
+            if not (key in self.space and _contains(self.space[key], value)):
+                raise ConfigurationError(
+                    f"{self.path}: trial {trial.number} chose {key}={value}, which is not searched here."
+                )
 
     @property
     def remaining(self) -> int:
@@ -104,6 +122,13 @@ class Study:
             self.study.tell(trial, state=TrialState.FAIL)
         else:
             self.study.tell(trial, math.inf if status == "diverged" or loss is None else loss)
+
+
+def _contains(space: BaseDistribution, value: Any) -> bool:
+    try:
+        return space._contains(space.to_internal_repr(value))
+    except ValueError:  # of a value that is none of the choices, or no number
+        return False
 
 
 def trial_overrides(trial: Trial | FrozenTrial) -> list[str]:

@@ -12,6 +12,7 @@ from experiment.configuration.errors import ConfigurationError, format_error
 from experiment.configuration.identity import is_dry_run
 from experiment.runs.checks import check_jobs
 from experiment.runs.directory import make_directory, remove_if_empty
+from experiment.runs.files import write_atomically
 from experiment.runs.signals import RunStopped
 from experiment.sweeps.jobs import Job, JobComposer
 from experiment.sweeps.results import Row
@@ -43,7 +44,7 @@ class Sweep:
             ConfigurationError: the directory cannot be made.
         """
         make_directory(self.directory, "hydra.sweep.dir")
-        OmegaConf.save(self.config, self.directory / "multirun.yaml")
+        write_atomically(self.directory / "multirun.yaml", OmegaConf.to_yaml(self.config))
 
     def check(self, jobs: Sequence[Job]) -> list[Job]:
         """Return the jobs that are not complete.

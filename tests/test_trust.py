@@ -1,0 +1,305 @@
+"""A run's directory may be a stranger's: what it holds is data, and runs, opens and writes nothing elsewhere."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+import torch
+from omegaconf import OmegaConf
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState
+
+from experiment import draw, explain, repeat
+from experiment.sweeps.study import open_journal
+from tests.conftest import ROOT, checkpoint, snapshot
+
+COMMANDS = {"draw": [], "explain": [], "repeat": ["again"]}
+SHORT = "trainer.max_epochs=5"
+EVIL = """
+from pathlib import Path
+Path("{ran}").touch()
+from experiment.points.classifier import PointsClassifier as Evil
+"""
+
+
+@pytest.fixture
+def command(monkeypatch, capfd):
+    """``python -m experiment.<name> run …``, in this process: its exit status, or the message that it ends with."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+    def start(name: str, *options: str) -> object:
+        monkeypatch.setattr(sys, "argv", [name, "run", *COMMANDS[name], *options])
+        try:
+            {"draw": draw, "explain": explain, "repeat": repeat}[name].main()
+        except SystemExit as stop:
+            return stop.code
+        return 0
+
+    return start
+
+
+def edit(directory: Path, key: str, value: object, name: str = "config") -> None:
+    path = directory / f".hydra/{name}.yaml"
+    config = OmegaConf.load(path)
+    OmegaConf.update(config, key, value, force_add=True)
+    path.write_text(OmegaConf.to_yaml(config))
+
+
+def redirect(path: Path, target: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    path.symlink_to(target.absolute(), target_is_directory=target.is_dir())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_code_in_the_directory_is_not_imported(run, command, name):
+    directory = run(SHORT)
+    (directory / "evil.py").write_text(EVIL.format(ran=Path("ran").absolute()))
+    edit(directory, "model._target_", "evil.Evil")
+    sources = [{"path": str(directory.absolute()), "schema": "file", "provider": "command-line"}]
+    edit(directory, "hydra.runtime.config_sources", sources, "hydra")
+    message = command(name)
+    assert "model._target_=evil.Evil: cannot be imported" in str(message)
+    assert "--config-dir" in str(message)
+    assert not Path("ran").exists()
+    assert command(name, "--config-dir", str(directory)) != 2  # which the user may name
+    assert Path("ran").exists()
+    sys.modules.pop("evil", None)
+
+
+@pytest.mark.parametrize("arguments", [["draw", "."], ["repeat", ".", "../again"], ["explain", "."]])
+def test_the_current_directory_is_not_imported_from(run, arguments):
+    directory = run(SHORT)
+    for name in ("json", "yaml", "torch", "digits", "hydra_plugins/evil"):
+        (directory / name).parent.mkdir(exist_ok=True)
+        (directory / f"{name}.py").write_text(EVIL.format(ran=Path("ran").absolute()))
+    edit(directory, "model._target_", "digits.Evil")
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
+    name, *rest = arguments
+    done = subprocess.run(
+        [sys.executable, "-m", f"experiment.{name}", *rest],
+        **{"cwd": directory, "env": environment, "capture_output": True, "text": True, "check": False},
+    )
+    assert not Path("ran").exists()
+    assert done.returncode == 1
+    assert done.stderr.startswith("The configuration cannot be run:\n  model._target_=digits.Evil: cannot be imported")
+
+
+WRITTEN = (
+    *(".lock", "train.log", "metrics.json", "provenance.json", "loss.png", "decision_boundary.png", "training.png"),
+    *("metrics.json.partial", ".events.partial", "loss.png.partial", "events.out.tfevents.9999999999.x"),
+    *(".hydra/config.yaml", ".hydra/config.yaml.partial", ".hydra/overrides.yaml", "other/events.out.tfevents.1.x"),
+    *("checkpoints/next.ckpt", "checkpoints/next.partial", "checkpoints/next_best.ckpt", "checkpoints/previous.ckpt"),
+    *("checkpoints/last.ckpt", "checkpoints/best.ckpt", "checkpoints/runner_up.ckpt"),
+)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("exists", [True, False])
+def test_nothing_is_written_through_a_link(run, train, command, name, exists):
+    directory = run(SHORT)
+    kept = Path("kept")
+    if exists:
+        kept.write_text("mine")
+    (directory / name).parent.mkdir(exist_ok=True)
+    redirect(directory / name, kept)
+    train("trainer.max_epochs=7", "hydra.run.dir=run")
+    command("draw")
+    command("repeat")
+    assert kept.exists() == exists
+    assert not exists or kept.read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", [".hydra", "checkpoints"])
+def test_nothing_is_written_into_a_linked_directory(run, train, command, capfd, name):
+    run(SHORT)
+    other = run(SHORT, "seed=1", name="other")
+    redirect(Path("run") / name, other / name)
+    before = snapshot(other)
+    assert train("trainer.max_epochs=7", "hydra.run.dir=run") == 1
+    assert "symbolic link" in capfd.readouterr().err
+    command("draw")
+    assert snapshot(other) == before
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize(
+    "name",
+    ["metrics.json", ".hydra/config.yaml", ".hydra/hydra.yaml", "checkpoints/last.ckpt", "events.out.tfevents.1"],
+)
+def test_a_named_pipe_is_not_opened(run, train, command, name):
+    directory = run(SHORT)
+    (directory / name).unlink(missing_ok=True)
+    os.mkfifo(directory / name)
+    train("trainer.max_epochs=7", "hydra.run.dir=run")
+    for each in COMMANDS:
+        command(each)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("${oc.env:SECRET}", "${ oc.env:SECRET }", "${help:}", "${hydra:run.dir}", "${now:%Y}", "${${seed}:x}"),
+        *("${oc.decode:seed}", "${oc.create:{a:1}}"),
+    ],
+)
+def test_a_recorded_interpolation_reads_keys_alone(run, command, monkeypatch, name, value):
+    monkeypatch.setenv("SECRET", "swordfish")
+    directory = run(SHORT)
+    path = directory / ".hydra/config.yaml"
+    path.write_text(path.read_text().replace("activation: relu", f"activation: {json.dumps(value)}"))
+    message = str(command(name))
+    assert "model.activation=" in message
+    assert "--trust" in message
+    assert "swordfish" not in message
+
+
+def test_an_interpolation_put_together_from_keys_is_not_resolved(run, command, monkeypatch):
+    monkeypatch.setenv("SECRET", "swordfish")
+    directory = run(SHORT, "+callbacks.x={_target_:lightning.pytorch.callbacks.LearningRateMonitor}")
+    edit(directory, "callbacks.x.logging_interval", "${callbacks.x.dollar}{oc.env:SECRET}")
+    edit(directory, "callbacks.x.dollar", "$")
+    assert "${oc.env:SECRET}" in str(command("draw"))
+
+
+def test_a_run_of_ones_own_may_read_the_environment(run, command, monkeypatch):
+    monkeypatch.setenv("ACTIVATION", "tanh")
+    run(SHORT, "model.activation=${oc.env:ACTIVATION}")
+    assert "model.activation=${oc.env:ACTIVATION}" in str(command("draw"))
+    for name in COMMANDS:
+        assert command(name, "--trust") == 0
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    ("key", "node"),
+    [
+        ("callbacks.x", {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "dirpath": "taken"}),
+        ("callbacks.x", {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "_args_": ["taken"]}),
+        ("callbacks.x", {"_target_": "lightning.pytorch.callbacks.ModelCheckpoint", "filename": "../../taken"}),
+        ("callbacks.x", {"_target_": "lightning.pytorch.callbacks.OnExceptionCheckpoint", "dirpath": "taken"}),
+        ("trainer.profiler", {"_target_": "lightning.pytorch.profilers.SimpleProfiler", "dirpath": "taken"}),
+        ("trainer.profiler", {"_target_": "lightning.pytorch.profilers.SimpleProfiler", "filename": "/tmp/taken"}),
+    ],
+)
+def test_a_recorded_object_writes_nowhere_else(run, command, name, key, node):
+    edit(run(SHORT), key, node)
+    message = str(command(name))
+    assert f"{key}." in message
+    assert "--trust" in message
+    assert not Path("taken").exists()
+    assert not Path("again").exists()
+
+
+def laughs(depth: int = 40) -> str:
+    lines = ["l0: &l0 [ha]", *(f"l{n}: &l{n} [*l{n - 1}, *l{n - 1}]" for n in range(1, depth))]
+    return "\n".join(lines)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize(
+    "text",
+    [laughs(), json.dumps(laughs()), "[" * 100_000, "a" * 2_000_000, "\x00", "!!python/object/new:os.system [x]"],
+)
+def test_a_hostile_configuration_is_one_short_message(run, command, name, text):
+    directory = run(SHORT)
+    (directory / ".hydra/config.yaml").write_text(text)
+    message = command(name)
+    assert str(message).startswith("run/.hydra/config.yaml is no configuration: ")
+    assert len(str(message)) < 500
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "[1]", "3", '"x"', "null", '{"status": 3}', "[" * 100_000, '{"epoch": "x"}', ""]
+)
+@pytest.mark.parametrize("name", ["metrics.json", "provenance.json"])
+def test_a_document_of_another_shape_is_one_message(run, train, command, capfd, name, text):
+    directory = run(SHORT)
+    (directory / name).write_text(text)
+    capfd.readouterr()
+    status = train("trainer.max_epochs=7", "hydra.run.dir=run")
+    error = capfd.readouterr().err
+    assert "Traceback" not in error
+    assert status == 0 or f"run/{name} is damaged" in error
+    assert all("Error" not in str(command(each)) for each in COMMANDS)
+
+
+@pytest.mark.parametrize("starts", [{}, 3, "x", [3], None])
+def test_recorded_starts_of_another_shape_do_no_harm(run, capfd, starts):
+    directory = run(SHORT)
+    (directory / "provenance.json").write_text(json.dumps({"starts": starts}))
+    run("trainer.max_epochs=7")
+    assert json.loads((directory / "provenance.json").read_text())["starts"][-1]["step"] == 5
+
+
+@pytest.mark.parametrize("content", [{}, {"state_dict": 3}, {"state_dict": {}, "epoch": "x"}, [1], None])
+def test_a_checkpoint_of_another_shape_is_damaged(run, command, content):
+    directory = run(SHORT)
+    for path in directory.glob("checkpoints/*.ckpt"):
+        torch.save(content, path)
+    assert "damaged" in str(command("draw"))
+
+
+@pytest.mark.parametrize("key", ["decision_boundary", "other"])
+def test_states_of_callbacks_of_another_shape_are_one_message(run, command, key):
+    directory = run(SHORT)
+    content = checkpoint(directory)
+    content["callbacks"] = {name: {key: 3} for name in content["callbacks"]}
+    torch.save(content, directory / "checkpoints/last.ckpt")
+    assert "checkpoint" in str(command("draw"))
+
+
+def test_a_message_does_not_command_the_terminal(run, command):
+    directory = run(SHORT)
+    edit(directory, "model._target_", "x\x1b]0;owned\x07")
+    message = str(command("draw"))
+    assert "\x1b" not in message
+    assert "\\x1b]0;owned\\x07" in message
+
+
+def test_recorded_overrides_are_text(run, command, monkeypatch):
+    monkeypatch.setenv("SECRET", "swordfish")
+    directory = run(SHORT)
+    edit(directory, "hydra.overrides.task", ["seed=${oc.env:SECRET}"], "hydra")
+    edit(directory, "hydra.sweeper.callbacks", {"x": {"_target_": "os.system", "command": "touch ran"}}, "hydra")
+    assert command("repeat") == 0
+    assert not Path("ran").exists()
+    for path in Path("again").rglob("*"):
+        assert path.is_dir() or b"swordfish" not in path.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["multirun.yaml", "sweep.csv", "sweep.png", "sweep.csv.partial", "study.journal"])
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_sweep_writes_nothing_through_a_link(train, name, exists):
+    kept = Path("kept")
+    if exists:
+        kept.write_text("mine")
+    Path("sweep").mkdir()
+    redirect(Path("sweep") / name, kept)
+    search = ["search=optuna", "search.trials=1"] if name == "study.journal" else ["seed=0,1"]
+    train("-m", *search, SHORT, "hydra.sweep.dir=sweep")
+    assert kept.exists() == exists
+    assert not exists or kept.read_text() == "mine"
+
+
+def test_a_recorded_trial_chooses_no_other_key(train, capfd):
+    search = ["search=optuna", "search.trials=3", "optimizer.lr=interval(0.1,0.2)", SHORT, "hydra.sweep.dir=sweep"]
+    assert train("-m", *search) == 0
+    study = optuna.load_study(study_name=None, storage=open_journal(Path("sweep/study.journal")))
+    hostile = {"hydra.job_logging.handlers.x": "{(): os.system}"}
+    study.add_trial(
+        optuna.create_trial(
+            **{"state": TrialState.RUNNING, "params": hostile},
+            distributions={key: CategoricalDistribution([value]) for key, value in hostile.items()},
+        )
+    )
+    assert train("-m", *search) == 1
+    assert "trial 3 chose hydra.job_logging.handlers.x={(): os.system}" in capfd.readouterr().err
