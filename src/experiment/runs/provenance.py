@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -67,9 +67,9 @@ def _describe_code(objects: list[object]) -> Iterator[dict[str, Any]]:
             classes.setdefault(directory, []).append(f"{kind.__module__}.{kind.__qualname__}")
     for directory, names in classes.items():
         files = _hash_files(directory)
-        tracked = (_git(directory, "ls-files", "-z", "--", *files) or "").split("\0")
+        tracked = (_git(directory, "ls-files", "-z", "--", *files)() or "").split("\0")
         untracked = {name: _read_text(directory / name) for name in files if name not in tracked}
-        commit = _describe_commit(directory, ".")
+        commit = _describe_commit(directory, "--", ".")
         yield {"of": " and ".join(names), "directory": str(directory), **commit, "files": files, "untracked": untracked}
 
 
@@ -94,7 +94,8 @@ def _library_directories() -> tuple[str, ...]:
 
 def _hash_files(directory: Path) -> dict[str, str]:
     """Return the hashes of the imported files below a directory."""
-    files = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
+    # Not getattr: some modules import others when they are asked for an attribute.
+    files = {getattr(module, "__dict__", {}).get("__file__") for module in [*sys.modules.values()]}
     start = str(directory)
     own = [Path(file) for file in files if file and file.startswith(start) and not _is_installed(file)]
     hashes = {}
@@ -122,14 +123,24 @@ def _changed(before: Any, now: list[dict[str, Any]]) -> Iterator[str]:
 
 def _describe_commit(directory: Path, *limits: str) -> dict[str, str | None]:
     """Return the commit of a directory's repository and how the code differs from it, ``None`` without a repository."""
-    commit = _git(directory, "rev-parse", "HEAD")
-    difference = commit and _git(directory, "diff", "--no-ext-diff", "HEAD", "--", *limits)
-    return {"commit": commit and commit.strip(), "difference": difference}
+    # Both at once, since each takes 10 ms.
+    commit, difference = _git(directory, "rev-parse", "HEAD"), _git(directory, "diff", "--no-ext-diff", "HEAD", *limits)
+    name = commit()
+    return {"commit": name and name.strip(), "difference": difference()}
 
 
-def _git(directory: Path, *arguments: str) -> str | None:
-    with suppress(OSError):
-        command = ["git", "-C", str(directory), *arguments]
-        answer = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
-        return answer.stdout if answer.returncode == 0 else None
-    return None
+def _git(directory: Path, *arguments: str) -> Callable[[], str | None]:
+    """Start git, and return what waits for its answer: ``None`` where there is no git or no repository."""
+    command = ["git", "-C", str(directory), *arguments]
+    try:
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, encoding="utf-8", errors="replace"
+        )
+    except OSError:
+        return lambda: None
+
+    def answer() -> str | None:
+        output, _ = process.communicate()
+        return output if process.returncode == 0 else None
+
+    return answer
