@@ -46,7 +46,7 @@ WRONG = [
 def test_a_wrong_value_by_reference_is_one_line(train, capfd, elsewhere, monkeypatch, overrides, lines, sweep):
     monkeypatch.setenv("POINTS", "5")
     assert train(*sweep, *overrides) == 1
-    headline, *printed = capfd.readouterr().err.splitlines()
+    _, *printed = capfd.readouterr().err.splitlines()
     assert len(printed) == len(lines)
     assert all(line.startswith(f"  {expected}") for line, expected in zip(printed, lines, strict=True))
     assert list(elsewhere.iterdir()) == []
