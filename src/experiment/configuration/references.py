@@ -1,7 +1,7 @@
 """References: values that are those of other keys (``${seed}``), or that a resolver computes (``${oc.env:HOME}``)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -39,6 +39,15 @@ class ResolvedConfig:
         resolved.plain = dict(resolved._resolve_items(config, ()))
         return resolved
 
+    def existing_location(self, keys: Sequence[str]) -> Location:
+        """Return the location at the end of keys, without what pydantic adds to them: the member of a union."""
+        node: Any = self.plain
+        for depth, key in enumerate(keys):
+            if not isinstance(node, dict | list):
+                return tuple(keys[:depth])
+            node = node.get(key) if isinstance(node, dict) else node[int(key)] if key.isdecimal() else None
+        return tuple(keys)
+
     def raw_value(self, location: Location) -> Any:
         """Return the value at a location, or that of the reference that it comes from."""
         return list(self._raw_values(location))[-1][1]
@@ -67,12 +76,12 @@ class ResolvedConfig:
         return len(chain) > 1
 
     def _raw_values(self, location: Location) -> Iterator[tuple[Location, Any]]:
-        """Yield the values along the way to a location, down to the first reference."""
+        """Yield the values along the way to a location, down to the first that holds no others."""
         node: Any = self.raw
         for depth, key in enumerate(location):
-            if isinstance(node, str):
+            if not isinstance(node, dict | list):
                 return
-            node = node.get(key) if isinstance(node, dict) else node[int(key)]
+            node = node.get(key) if isinstance(node, dict) else node[int(key)] if key.isdecimal() else None
             yield location[: depth + 1], node
 
     def _resolve_items(self, container: DictConfig | ListConfig, location: Location) -> Iterator[tuple[Any, Any]]:

@@ -69,7 +69,7 @@ class _WrongValue:
     @classmethod
     def of(cls, error: ErrorDetails, resolved: ResolvedConfig) -> Self:
         """Return the value that a pydantic error is about."""
-        location = tuple(str(part) for part in error["loc"] if not is_union_tag(part))
+        location = resolved.existing_location([str(part) for part in error["loc"] if not is_union_tag(part)])
         group, *inner = location
         key, schemas = location[:1], key_schemas(RunConfig)
         values = resolved.plain.get(group)
