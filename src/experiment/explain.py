@@ -11,7 +11,8 @@ from experiment.configuration.errors import ConfigurationError
 from experiment.points.explanation import explain_step
 from experiment.points.replay import replay_step
 from experiment.runs.directory import RunDirectory
-from experiment.runs.objects import check_instantiable, load_recorded
+from experiment.runs.instantiable import check_instantiable
+from experiment.runs.objects import load_recorded
 
 
 def main() -> None:

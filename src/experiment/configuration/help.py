@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiment.configuration.descriptions import describe_type, format_value
 from experiment.configuration.keys import key_schemas, model_of
 from experiment.configuration.models import RunConfig
+from experiment.configuration.references import call_resolvers
 
 TEMPLATE = """\
 Trains, validates and tests a network on points of the plane, and writes all results into one directory.
@@ -42,7 +43,8 @@ Hydra's own options: --cfg job prints the configuration without a run, --hydra-h
 
 def help_text(*, _root_: DictConfig) -> str:
     """Return what ``--help`` prints for a composed configuration: its keys, and those that its choices also take."""
-    config: Any = OmegaConf.to_container(_root_, resolve=False)
+    keys = [name for name in RunConfig.model_fields if name in _root_]
+    config: Any = OmegaConf.to_container(call_resolvers(OmegaConf.masked_copy(_root_, keys)))
     table = "\n".join(line for name in RunConfig.model_fields for line in _group_rows(name, config.get(name)))
     # Hydra takes the text for a string.Template.
     return TEMPLATE.format(table=table, program=Path(sys.argv[0]).name).replace("$", "$$")

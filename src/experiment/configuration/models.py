@@ -91,7 +91,9 @@ class TrainerConfig(StrictModel):
     max_steps: Annotated[int, Field(ge=1, le=10**15)] | Literal[-1] = Field(default=-1, description="optimizer steps")
     accelerator: str = Field(description="the Lightning accelerator: cpu, gpu, mps, …; auto: the best there is")
     log_every_n_steps: Interval = Field(description="how often train/loss is logged")
-    check_val_every_n_epoch: Interval | None = Field(description="how often the validation points are scored")
+    check_val_every_n_epoch: Interval | None = Field(
+        description="how often the validation points are scored; 1 where val_check_interval is given, unless both are"
+    )
     logger: bool = Field(default=True, description="false: no TensorBoard log")
 
 

@@ -1,9 +1,12 @@
 """Validation of composed configurations, with a line in words for each wrong key."""
 
 import json
-from typing import Any
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Self
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
@@ -11,6 +14,7 @@ from experiment.configuration.descriptions import describe_type, format_value
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.keys import key_schemas, known_keys, model_of
 from experiment.configuration.models import RunConfig
+from experiment.configuration.references import Location, ResolvedConfig
 from experiment.configuration.suggestions import explain_unknown_key
 from experiment.configuration.unions import CustomClass, is_union_tag
 
@@ -23,27 +27,77 @@ def validate(config: DictConfig) -> None:
 
 def find_problems(config: DictConfig) -> list[str]:
     """Return a line for each wrong key of a composed configuration."""
-    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    resolved = ResolvedConfig.of(config)
+    unresolved = [
+        f"{'.'.join(location)}={_format_raw(resolved.raw_value(location))}: {reason}"
+        for location, reason in resolved.unresolved.items()
+        if not resolved.has_unresolved_source(location)
+    ]
+    # pydantic has an error for each member of a union and each element of a list: one line a key will do.
+    return [*unresolved, *dict.fromkeys(_find_wrong_values(resolved, config))]
+
+
+def _find_wrong_values(resolved: ResolvedConfig, config: DictConfig) -> Iterator[str]:
+    """Yield a line for each wrong value, but those of another key that is reported for the same reason."""
     try:
-        RunConfig.model_validate_json(json.dumps(plain))
+        RunConfig.model_validate_json(json.dumps(resolved.plain, default=str))
     except ValidationError as error:
-        # pydantic has an error for each member of a union and each element of a list: one line a key will do.
-        lines = [_describe(details, config, plain) for details in error.errors()]
-        return list(dict.fromkeys(line for line in lines if line))
-    return []
+        wrong = {each.location: each for each in (_WrongValue.of(details, resolved) for details in error.errors())}
+        for location, value in wrong.items():
+            is_unresolved = any(location[: len(each)] == each for each in resolved.unresolved)
+            source = wrong.get(resolved.referenced_location(location) or ())
+            if not is_unresolved and not (source and value.is_wrong_like(source)):
+                yield value.describe(resolved, config)
 
 
-def _describe(error: ErrorDetails, config: DictConfig, plain: dict[str, Any]) -> str | None:
-    """Return the line for an error, ``None`` if the value is that of another key, which has an error itself."""
-    group, *inner = [str(part) for part in error["loc"] if not is_union_tag(part)]
-    key, name, values, schemas = group, group, plain, key_schemas(RunConfig)
-    if inner and isinstance(plain.get(group), dict):
-        name, values = inner[0], plain[group]
-        key, schemas = f"{group}.{name}", key_schemas(model_of(group, values) or CustomClass)
-        if OmegaConf.is_interpolation(config[group], name):
-            return None
-    if error["type"] == "extra_forbidden":
-        return f"{key}={format_value(values[name])}: {explain_unknown_key(key, known_keys(config))}"
-    given = f"{key}={format_value(values[name])}" if name in values else f"{key} is missing"
-    reason = f" ({error['msg'].removeprefix('Value error, ')})" if error["type"] == "value_error" else ""
-    return f"{given}: {describe_type(schemas.get(name, {}))}{reason}"
+@dataclass
+class _WrongValue:
+    """A value, or a part of the value of a key, that a model does not allow.
+
+    Attributes:
+        location: where it is.
+        error: pydantic's.
+        key: the location of the whole value: a group, or a key in a group.
+        allowed: what the key allows, in words.
+    """
+
+    location: Location
+    error: ErrorDetails
+    key: Location
+    allowed: str
+
+    @classmethod
+    def of(cls, error: ErrorDetails, resolved: ResolvedConfig) -> Self:
+        """Return the value that a pydantic error is about."""
+        location = resolved.existing_location([str(part) for part in error["loc"] if not is_union_tag(part)])
+        group, *inner = location
+        key, schemas = location[:1], key_schemas(RunConfig)
+        values = resolved.plain.get(group)
+        if inner and isinstance(values, dict):
+            key, schemas = location[:2], key_schemas(model_of(group, values) or CustomClass)
+        return cls(location, error, key, describe_type(schemas.get(key[-1], {})))
+
+    def is_wrong_like(self, other: Self) -> bool:
+        """Whether both are of a wrong type, or are allowed the same."""
+        of_wrong_type = all(value.error["type"].endswith("_type") for value in (self, other))
+        return of_wrong_type or self.allowed == other.allowed
+
+    def describe(self, resolved: ResolvedConfig, config: DictConfig) -> str:
+        """Return the line for it: the key, its value, where that comes from, and what is allowed."""
+        key = ".".join(self.key)
+        *group, name = self.key
+        values = resolved.plain[group[0]] if group else resolved.plain
+        if name not in values:
+            return f"{key} is missing: {self.allowed}"
+        given = f"{key}={_format_raw(resolved.raw_value(self.key))}"
+        if resolved.has_reference(self.key):
+            given += f" ({'the text ' * isinstance(values[name], str)}{format_value(values[name])})"
+        if self.error["type"] == "extra_forbidden":
+            return f"{given}: {explain_unknown_key(key, known_keys(config))}"
+        message = self.error["msg"].removeprefix("Value error, ")
+        return f"{given}: {self.allowed}{f' ({message})' if self.error['type'] == 'value_error' else ''}"
+
+
+def _format_raw(value: Any) -> str:
+    """Return a value as one would type it, with the references in it."""
+    return re.sub(r'"(\$\{[^"]*\})"', r"\1", format_value(value))

@@ -11,6 +11,7 @@ from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.identity import is_dry_run
 from experiment.configuration.validation import validate
 from experiment.runs.directory import RunDirectory
+from experiment.runs.environment import check_environment
 from experiment.runs.resume import check_start
 
 Result = TypeVar("Result")
@@ -23,11 +24,12 @@ def check_jobs(jobs: Sequence[tuple[DictConfig, Path]], hydra: DictConfig) -> li
         ConfigurationError: some are wrong, with the problems of all of them; what needs no torch is checked without.
     """
     _check_all(validate, ((config,) for config, _ in jobs))
+    _check_all(check_environment, ((config.trainer,) for config, _ in jobs))
     complete = _check_all(lambda config, path: not is_dry_run(config) and check_start(RunDirectory(path), config), jobs)
     rest = [config for (config, _), done in zip(jobs, complete, strict=True) if not done]
     if rest:
         gc.disable()  # collecting garbage while torch is imported, and when the process ends, takes seconds
-        from experiment.runs.objects import check_instantiable
+        from experiment.runs.instantiable import check_instantiable
 
         gc.freeze()
         gc.enable()

@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.references import call_resolvers
 from experiment.runs.files import write_atomically
 from experiment.runs.recorded import check_places, is_plain_file, load_json, load_yaml
 
@@ -95,7 +96,7 @@ class RunDirectory:
 
     def holds_exactly(self, config: DictConfig) -> bool:
         """Whether a configuration is recorded word for word: to parse and compare it takes four times as long."""
-        return self.is_started and self.config_file.read_text("utf-8", errors="replace") == OmegaConf.to_yaml(config)
+        return self.is_started and self.config_file.read_text("utf-8", errors="replace") == _recorded(config)
 
     def write_json(self, name: str, content: dict[str, Any]) -> dict[str, Any]:
         """Write a JSON document and return it, with ``None`` for each number that is not finite."""
@@ -109,7 +110,7 @@ class RunDirectory:
         (self.path / "metrics.json").unlink(missing_ok=True)  # first: no result may stand beside a new horizon
         write_atomically(self.overrides_file, OmegaConf.to_yaml(hydra.overrides.task))
         write_atomically(self.hydra_file, OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})))
-        write_atomically(self.config_file, OmegaConf.to_yaml(config))
+        write_atomically(self.config_file, _recorded(config))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -132,6 +133,11 @@ class RunDirectory:
             yield
         finally:
             lock.release()
+
+
+def _recorded(config: DictConfig) -> str:
+    """Return a configuration as a run directory records it: whole without the environment that it was composed in."""
+    return OmegaConf.to_yaml(call_resolvers(config))
 
 
 def _load_yaml(path: Path, kind: type[Loaded], what: str) -> Loaded:

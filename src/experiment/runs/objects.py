@@ -1,12 +1,11 @@
 """From a configuration to the objects of a run: model, data, callbacks, the arguments of the trainer."""
 
-import functools
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningDataModule, LightningModule, seed_everything
+from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig
 
 from experiment.configuration import targets
@@ -14,6 +13,9 @@ from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.validation import validate
 from experiment.runs import quiet  # noqa: F401
 from experiment.runs.directory import RunDirectory
+from experiment.runs.instantiable import check_instantiable
+from experiment.runs.monitored import MonitoredMetrics
+from experiment.runs.progress import TimedProgressBar
 from experiment.runs.recorded import check_recorded_values
 
 
@@ -25,50 +27,34 @@ def make_model_and_data(config: DictConfig) -> tuple[LightningModule, LightningD
     return targets.instantiate(config, "model"), data
 
 
-def make_callbacks(config: DictConfig) -> list[Callback]:
-    """Make the callbacks that a configuration names."""
-    return [callback for callback in targets.instantiate(config, "callbacks").values() if callback]
+def make_callbacks(config: DictConfig, show_progress: bool = False) -> list[Callback]:
+    """Make the callbacks that a configuration names, and what a run adds for them.
+
+    Args:
+        config: of a run.
+        show_progress: whether there is a progress bar: that of the configuration, or else this project's.
+    """
+    shown = is_progress_shown(config, show_progress)
+    made = {name: callback for name, callback in targets.instantiate(config, "callbacks").items() if callback}
+    callbacks = {name: each for name, each in made.items() if shown or not isinstance(each, ProgressBar)}
+    has_bar = any(isinstance(callback, ProgressBar) for callback in callbacks.values())
+    monitored = MonitoredMetrics(callbacks)
+    return [
+        *([monitored] if monitored.tags else []),
+        *callbacks.values(),
+        *([TimedProgressBar()] if shown and not has_bar else []),
+    ]
 
 
 def trainer_arguments(config: DictConfig, show_progress: bool = True) -> dict[str, Any]:
-    """Return the arguments of Lightning's ``Trainer``; a progress bar is shown on a terminal alone."""
+    """Return the arguments of Lightning's ``Trainer``."""
     arguments: dict[str, Any] = targets.instantiate(config, "trainer")
-    bar = show_progress and arguments.get("enable_progress_bar") is not False and sys.stderr.isatty()
-    return arguments | {"enable_progress_bar": bar}
+    return arguments | {"enable_progress_bar": is_progress_shown(config, show_progress)}
 
 
-def check_instantiable(config: DictConfig, hydra: DictConfig | None = None) -> None:
-    """Check that what a configuration names exists here: its classes, its accelerator.
-
-    Args:
-        hydra: Hydra's own configuration of this command line, which may name a ``--config-dir`` with the user's code.
-
-    Raises:
-        ConfigurationError: something does not.
-    """
-    if hydra is not None:
-        targets.add_config_dirs_to_path(hydra)
-    targets.check_targets(config)
-    _attempt("optimizer", lambda: targets.instantiate(config, "optimizer")([torch.nn.Parameter(torch.zeros(1))]))
-    arguments = trainer_arguments(config)
-    try:
-        trainer = Trainer(**arguments)
-    except Exception:
-        for key, value in arguments.items():  # name the one that is wrong, if it is wrong by itself
-            _attempt(f"trainer.{key}={value}", functools.partial(Trainer, **{key: value}))
-        _attempt("trainer", functools.partial(Trainer, **arguments))
-        raise
-    if trainer.world_size > 1:
-        keys = {"devices": trainer.num_devices, "num_nodes": trainer.num_nodes}
-        named = [f"trainer.{key}={arguments.get(key, count)}" for key, count in keys.items() if count > 1]
-        raise ConfigurationError.from_lines([f"{' and '.join(named)}: training in several processes does not work yet"])
-
-
-def _attempt(what: str, make: Callable[[], Any]) -> None:
-    try:
-        make()
-    except Exception as error:
-        raise ConfigurationError.from_lines([f"{what}: {error}"]) from error
+def is_progress_shown(config: DictConfig, show_progress: bool) -> bool:
+    """Whether a progress bar is shown: on a terminal alone, and only if the configuration allows it."""
+    return show_progress and config.trainer.get("enable_progress_bar") is not False and sys.stderr.isatty()
 
 
 def load_recorded(directory: RunDirectory, trusted: bool, changes: Sequence[str] = ()) -> DictConfig:

@@ -20,7 +20,6 @@ from experiment.runs.loop_progress import is_out_of_time
 from experiment.runs.loss import LossMonitor
 from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
 from experiment.runs.pictures import FinishedRun, draw_pictures
-from experiment.runs.progress import TimedProgressBar
 from experiment.runs.provenance import record_start
 from experiment.runs.randomness import Randomness
 from experiment.runs.report import SCORES
@@ -52,18 +51,19 @@ class LightningTraining:
         every = config.checkpoint.every_n_seconds
         self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, self.logger)
         self.loss = LossMonitor()
-        self.views = [*make_callbacks(config), *targets.instantiate_callbacks(hydra.sweeper.get("callbacks"))]
+        self.views = [
+            *make_callbacks(config, show_progress),
+            *targets.instantiate_callbacks(hydra.sweeper.get("callbacks")),
+        ]
         for callback in self.views:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(directory.path / "model_checkpoints")  # not among the run's own checkpoints
-        bar = [TimedProgressBar()] if arguments["enable_progress_bar"] else []
         self.arguments = arguments | {
             "callbacks": [
                 SavePoints(self.checkpoints, self.logger),
                 *self.views,
                 Randomness(config.seed),
                 self.loss,
-                *bar,
                 self.checkpoints,
             ],
             "logger": self.logger or False,

@@ -1,0 +1,123 @@
+"""References: values that are those of other keys (``${seed}``), or that a resolver computes (``${oc.env:HOME}``)."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from omegaconf import Container, DictConfig, ListConfig, OmegaConf
+
+Location = tuple[str, ...]  # of a value: its keys, and its indices in lists
+
+KEY_REFERENCE = re.compile(r"\$\{(\.*)([^:${}]+)\}")
+RESOLVER_CALL = re.compile(r"(?<!\\)\$\{[^{}]+:")
+
+OmegaConf.register_new_resolver(
+    "if_null", lambda value, then, otherwise: then if value is None else otherwise, replace=True
+)
+
+
+@dataclass
+class ResolvedConfig:
+    """A configuration with and without its references.
+
+    Attributes:
+        raw: plain data, with the references as texts.
+        plain: plain data, with the values that they refer to.
+        unresolved: why, for each reference without a value; ``plain`` has the reference there.
+    """
+
+    raw: dict[str, Any]
+    plain: dict[str, Any] = field(default_factory=dict)
+    unresolved: dict[Location, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: DictConfig) -> "ResolvedConfig":
+        """Resolve each reference of a configuration by itself, so that all wrong ones are found."""
+        raw: Any = OmegaConf.to_container(config)
+        resolved = cls(raw)
+        resolved.plain = dict(resolved._resolve_items(config, ()))
+        return resolved
+
+    def existing_location(self, keys: Sequence[str]) -> Location:
+        """Return the location at the end of keys, without what pydantic adds to them: the member of a union."""
+        node: Any = self.plain
+        for depth, key in enumerate(keys):
+            if not isinstance(node, dict | list):
+                return tuple(keys[:depth])
+            node = node.get(key) if isinstance(node, dict) else node[int(key)] if key.isdecimal() else None
+        return tuple(keys)
+
+    def raw_value(self, location: Location) -> Any:
+        """Return the value at a location, or that of the reference that it comes from."""
+        return list(self._raw_values(location))[-1][1]
+
+    def has_reference(self, location: Location) -> bool:
+        """Whether the value at a location is a reference, comes from one or contains one."""
+        return "${" in str(self.raw_value(location))
+
+    def referenced_location(self, location: Location) -> Location | None:
+        """Return where the value at a location comes from, ``None`` unless it is that of another key."""
+        reference_location, text = list(self._raw_values(location))[-1]
+        match = KEY_REFERENCE.fullmatch(text) if isinstance(text, str) else None
+        if not match:
+            return None
+        dots, key = match.groups()
+        base = reference_location[: -len(dots)] if dots else ()
+        return (*base, *re.findall(r"[^.\[\]]+", key), *location[len(reference_location) :])
+
+    def has_unresolved_source(self, location: Location) -> bool:
+        """Whether a reference without a value is to another such reference, which does not lead back to it."""
+        chain: list[Location | None] = [location]
+        while (source := self.referenced_location(chain[-1] or ())) in self.unresolved:
+            if source in chain:
+                return source != location
+            chain.append(source)
+        return len(chain) > 1
+
+    def _raw_values(self, location: Location) -> Iterator[tuple[Location, Any]]:
+        """Yield the values along the way to a location, down to the first that holds no others."""
+        node: Any = self.raw
+        for depth, key in enumerate(location):
+            if not isinstance(node, dict | list):
+                return
+            node = node.get(key) if isinstance(node, dict) else node[int(key)] if key.isdecimal() else None
+            yield location[: depth + 1], node
+
+    def _resolve_items(self, container: DictConfig | ListConfig, location: Location) -> Iterator[tuple[Any, Any]]:
+        for key in range(len(container)) if isinstance(container, ListConfig) else list(container):
+            yield key, self._resolve(container, key, (*location, str(key)))
+
+    def _resolve(self, container: DictConfig | ListConfig, key: Any, location: Location) -> Any:
+        try:
+            value = container[key]
+            if not isinstance(value, Container):
+                return value
+            if OmegaConf.is_interpolation(container, key):  # what it refers to may refer to itself
+                return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+        except (Exception, RecursionError) as error:
+            message = str(error).splitlines()[0]
+            self.unresolved[location] = re.sub(r'^\w+ raised while resolving interpolation: "(.*)"$', r"\1", message)
+            return OmegaConf.to_container(container)[key]  # type: ignore[index]
+        assert isinstance(value, DictConfig | ListConfig)
+        items = dict(self._resolve_items(value, location))
+        return [*items.values()] if isinstance(value, ListConfig) else items
+
+
+def call_resolvers(config: DictConfig) -> DictConfig:
+    """Return a copy in which each resolver's value stands in place of its call; references to other keys remain.
+
+    What such a configuration says depends neither on the environment nor on the time.
+    """
+    plain = _call(OmegaConf.to_container(config), OmegaConf.to_container(config, resolve=True))
+    return cast(DictConfig, OmegaConf.create(plain))
+
+
+def _call(raw: Any, plain: Any) -> Any:
+    if isinstance(raw, dict):
+        return {key: _call(value, plain[key]) for key, value in raw.items()}
+    if isinstance(raw, list):
+        return [_call(*values) for values in zip(raw, plain, strict=True)]
+    if not (isinstance(raw, str) and RESOLVER_CALL.search(raw)):
+        return raw
+    return plain.replace("${", r"\${") if isinstance(plain, str) else plain

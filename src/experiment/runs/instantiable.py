@@ -1,0 +1,144 @@
+"""Whether what a configuration names can be made here: its classes with their arguments, its accelerator."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hydra
+import torch
+from lightning.pytorch import Callback
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    DeviceStatsMonitor,
+    LearningRateFinder,
+    LearningRateMonitor,
+    ProgressBar,
+)
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from omegaconf import Container, DictConfig, OmegaConf
+
+from experiment.configuration import targets
+from experiment.configuration.errors import ConfigurationError
+from experiment.runs import quiet  # noqa: F401
+from experiment.runs.environment import explain_failure
+from experiment.runs.horizon_trainer import HorizonTrainer
+
+FINDERS = {LearningRateFinder: "optimizer.lr", BatchSizeFinder: "data.batch_size"}
+NEED_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
+PLAIN: dict[str, Any] = {
+    "accelerator": "cpu",
+    "devices": 1,
+    "logger": False,
+    "enable_progress_bar": False,
+}  # works everywhere
+
+
+def check_instantiable(config: DictConfig, hydra_config: DictConfig | None = None) -> None:
+    """Check that what a configuration names can be made here.
+
+    Args:
+        config: of a run, validated.
+        hydra_config: Hydra's own configuration, which may name a ``--config-dir`` with the user's code.
+
+    Raises:
+        ConfigurationError: something cannot, with a line for each.
+    """
+    if hydra_config is not None:
+        targets.add_config_dirs_to_path(hydra_config)
+    targets.check_targets(config)
+    problems = [
+        *_optimizer_problems(config),
+        *_callback_problems(config),
+        *_trainer_problems(config),
+    ]
+    if problems:
+        raise ConfigurationError.from_lines(problems)
+
+
+def _optimizer_problems(config: DictConfig) -> Iterator[str]:
+    weights = [torch.nn.Parameter(torch.zeros(1))]
+    yield from _problems("optimizer", lambda: targets.instantiate(config, "optimizer")(weights))
+
+
+def _callback_problems(config: DictConfig) -> Iterator[str]:
+    callbacks: dict[str, Callback] = {}
+    for name, node in config.callbacks.items():
+        if node is not None:
+            make = functools.partial(_make, config, "callbacks", name)
+            yield from _problems(f"callbacks.{name}", lambda: callbacks.update({name: make()}))  # noqa: B023
+    for name, callback in callbacks.items():
+        yield from (f"callbacks.{name}: {problem}" for problem in _misfits(callback, config))
+    bars = [f"callbacks.{name}" for name, callback in callbacks.items() if isinstance(callback, ProgressBar)]
+    if len(bars) > 1:
+        yield f"{' and '.join(bars)}: there can be one progress bar"
+    with_state: dict[str, str] = {}
+    for name, callback in callbacks.items():
+        if is_overridden("state_dict", callback, Callback):
+            other = with_state.setdefault(callback.state_key, name)
+            if other != name:
+                kind = type(callback).__name__
+                yield f"callbacks.{other} and callbacks.{name}: no checkpoint can hold two {kind} with equal arguments"
+
+
+def _misfits(callback: Callback, config: DictConfig) -> Iterator[str]:
+    """Yield why a run cannot have a callback."""
+    kind = type(callback).__name__
+    for finder, key in FINDERS.items():
+        if isinstance(callback, finder):
+            yield f"{kind} changes the run before it starts, which a resume could not repeat: sweep {key} instead"
+    if isinstance(callback, NEED_LOGGER) and config.trainer.get("logger") is False:
+        yield f"{kind} needs a log, and trainer.logger=false switches it off"
+
+
+def _trainer_problems(config: DictConfig) -> Iterator[str]:
+    if reason := explain_failure(lambda: HorizonTrainer(**PLAIN)):
+        yield reason
+        return
+    arguments: dict[str, Any] = {}
+    for name in config.trainer:
+        make = functools.partial(_make, config, "trainer", name)
+        yield from _problems(f"trainer.{name}", lambda: arguments.update({name: make()}))  # noqa: B023
+    if arguments.keys() != config.trainer.keys():
+        return
+    trainers: list[HorizonTrainer] = []
+    if problems := list(_problems("trainer", lambda: trainers.append(_trainer(arguments)))):
+        # name the one that is wrong, if it is wrong by itself
+        alone = [
+            problem
+            for name, value in arguments.items()
+            for problem in _problems(_format_argument(config, name, value), functools.partial(_trainer, {name: value}))
+        ]
+        yield from alone or problems
+    elif trainers[0].world_size > 1:
+        counts = {"devices": trainers[0].num_devices, "num_nodes": trainers[0].num_nodes}
+        named = [f"trainer.{key}={arguments.get(key, count)}" for key, count in counts.items() if count > 1]
+        yield f"{' and '.join(named)}: training in several processes does not work yet"
+
+
+def _trainer(arguments: dict[str, Any]) -> HorizonTrainer:
+    return HorizonTrainer(**arguments | {"enable_progress_bar": False})
+
+
+def _make(config: DictConfig, group: str, name: Any) -> Any:
+    """Make the value of a key, whose targets have been checked."""
+    value = config[group][name]
+    return hydra.utils.instantiate(value, _convert_="all") if isinstance(value, Container) else value
+
+
+def _format_argument(config: DictConfig, name: str, value: Any) -> str:
+    raw = OmegaConf.to_container(config.trainer)[name]  # type: ignore[call-overload,index]
+    if isinstance(raw, str) and "${" in raw:
+        return f"trainer.{name}={raw} ({value})"
+    return f"trainer.{name}={value}"
+
+
+def _problems(what: str, attempt: Callable[[], object]) -> Iterator[str]:
+    """Attempt something, and yield the line for its error."""
+    try:
+        attempt()
+    except ConfigurationError:
+        raise
+    except Exception as error:
+        while error.__cause__ and type(error).__module__.startswith("hydra."):
+            error = error.__cause__  # type: ignore[assignment]
+        yield f"{what}: {' '.join(str(error).split()) or type(error).__name__}"
