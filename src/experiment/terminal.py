@@ -6,7 +6,7 @@ import sys
 # What a character is written as where the terminal's encoding does not have it.
 SPELLINGS = {
     **{"≥": ">=", "≤": "<=", "−": "-", "·": "*", "×": "x", "±": "+-", "→": "->", "…": "...", "′": "'", "‖": "||"},
-    **{"Σ": "sum", "δ": "delta", "σ": "sigma", "∂": "d", "ℓ": "l", "Δ": "Delta", "²": "^2"},
+    **{"Σ": "sum", "δ": "delta", "σ": "sigma", "∂": "d", "ℓ": "l", "Δ": "Delta", "¹": "^1", "²": "^2", "³": "^3"},
     **{chr(ord("₀") + digit): str(digit) for digit in range(10)},
     **{"ⱼ": "_j", "ₖ": "_k", "–": "-", "—": "-", "‘": "'", "’": "'", "“": '"', "”": '"'},
 }

@@ -122,7 +122,7 @@ class PointsDataModule(LightningDataModule):
     @override
     def train_dataloader(self) -> Batches:
         shard = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        overfits = self.trainer and self.trainer.overfit_batches > 0  # type: ignore[attr-defined]
+        overfits = getattr(self.trainer, "overfit_batches", 0) > 0  # the same batches in each epoch
         return Batches(*self.training, batch_size=self.batch_size, seed=None if overfits else self.seed, shard=shard)
 
     @functools.cached_property
