@@ -12,23 +12,27 @@ from experiment.configuration.descriptions import describe_type, format_value
 from experiment.configuration.keys import key_schemas, model_of
 from experiment.configuration.models import RunConfig
 from experiment.configuration.references import call_resolvers
+from experiment.configuration.unions import CustomClass
 
 TEMPLATE = """\
-Trains, validates and tests a network on points of the plane, and writes all results into one directory.
+Trains, validates and tests a network on points of the plane, and writes all results into the run's directory. The same
+command with the same hydra.run.dir resumes an interrupted run.
 
   python {program} [key=value ...]          one run
   python {program} -m key=a,b ...           a sweep: one run for every combination
 
-The keys, their defaults, and what each may be:
+The keys with their defaults, allowed values and meanings:
 
 {table}
 
 Choices, each a file under conf/:
   data=line          model=simple_net          optimizer=sgd|adam|adamw|rmsprop
   experiment=NAME    a named set of choices, from conf/experiment/ or from a directory of your own: --config-dir DIR
-  search=optuna      a sweep (-m) is a search for the lowest val/loss
-  hydra.run.dir=DIR, hydra.sweep.dir=DIR
-                     the directory of the run, of the sweep; without them a dated one under outputs/, multirun/
+  search=optuna      with -m: a search for the lowest val/loss
+
+Directories:
+  hydra.run.dir=DIR    of the run; by default a dated one under outputs/
+  hydra.sweep.dir=DIR  of the sweep; by default a dated one under multirun/
 
 Examples:
   python {program} optimizer.lr=0.5 model.hidden=[8,8]
@@ -37,7 +41,7 @@ Examples:
   python {program} -m search=optuna search.trials=20 model.hidden=[4],[8],[16]
   python {program} --config-dir examples/digits experiment=digits
 
-Hydra's own options: --cfg job prints the configuration without a run, --hydra-help lists the rest.
+Hydra's options: --cfg job prints the composed configuration without a run, --hydra-help lists the others.
 """
 
 
@@ -55,17 +59,25 @@ def _group_rows(name: str, value: Any) -> Iterator[str]:
     if not isinstance(value, dict):
         yield _row(f"{name} = {format_value(value)}", schema)
         return
-    model = model_of(name, value)
-    schemas = key_schemas(model) if model else {}
+    if name == "callbacks":
+        yield from (_callback_row(f"{name}.{key}", node) for key, node in value.items())
+        return
+    schemas = key_schemas(model_of(name, value) or CustomClass)
     for key, default in value.items():
         if key != "_partial_":
-            yield _row(f"{name}.{key} = {format_value(default)}", schemas.get(key, {}))
+            heading = f"{name}.{key} = {format_value(default)}"
+            yield _row(heading, schemas.get(key, {"description": "an argument of your class"}))
     if others := [key for key in schemas if key not in value]:
         yield _row(f"{name}.<key>", {"description": f"{schema['description']}, also: {', '.join(others)}"})
 
 
+def _callback_row(key: str, node: Any) -> str:
+    heading = f"{key}._target_ = {node['_target_']}" if isinstance(node, dict) else f"{key} = {format_value(node)}"
+    return _row(heading, {"description": f"a Lightning callback; {key}=null switches it off"})
+
+
 def _row(heading: str, schema: dict[str, Any]) -> str:
     kind = f"{describe_type(schema)}; " if len(schema) > 1 else ""
-    text = f"{kind}{schema.get('description', 'of your own')}"
+    text = f"{kind}{schema['description']}"
     lines = textwrap.wrap(text, 96, initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False)
     return "\n".join([f"  {heading}", *lines])

@@ -35,7 +35,7 @@ class PointsConfig(StrictModel):
     batch_size: Count | None = Field(
         description="null: every step sees all points; a number: shuffled mini-batches of that size"
     )
-    seed: Seed = Field(description="the seed of the points: that of the run")
+    seed: Seed = Field(description="the seed of the points: by default that of the run")
 
 
 class LineConfig(PointsConfig):
@@ -57,11 +57,11 @@ class PointsClassifierConfig(StrictModel):
     hidden: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
         max_length=100, description="the widths of the hidden layers"
     )
-    activation: Literal["relu", "tanh", "sigmoid", "linear"] = Field(description="of the hidden layers")
+    activation: Literal["relu", "tanh", "sigmoid", "linear"] = Field(description="the activation of the hidden layers")
     loss: Literal["bce", "bce_with_logits"] = Field(
         description="bce: BCELoss on probabilities; bce_with_logits: the numerically stable form"
     )
-    optimizer: dict[str, Any] = Field(description="that of the run")
+    optimizer: dict[str, Any] = Field(description="by default that of the run")
 
 
 class OptimizerConfig(StrictModel):
@@ -76,23 +76,26 @@ def _optimizer(name: str) -> type[StrictModel]:
         OptimizerConfig,
         f"torch.optim.{name.lower()}",
         name,
-        description="torch's own",
+        description="as in torch",
         excluded=["params"],
         target=(Literal[f"torch.optim.{name}"], Field(alias="_target_", description="the optimizer")),
     )
 
 
 class TrainerConfig(StrictModel):
-    """The arguments of Lightning's ``Trainer`` for which this project has ranges or meanings of its own."""
+    """The arguments of Lightning's ``Trainer`` whose range or meaning is stated here; the others are Lightning's."""
 
     max_epochs: Annotated[int, Field(ge=1, le=10**12)] | Literal[-1] | None = Field(
-        description="passes over the training points; -1: no limit, beside trainer.max_steps or trainer.max_time"
+        description="passes over the training points; -1 or null: no limit, if max_steps or max_time is set"
     )
     max_steps: Annotated[int, Field(ge=1, le=10**15)] | Literal[-1] = Field(default=-1, description="optimizer steps")
     accelerator: str = Field(description="the Lightning accelerator: cpu, gpu, mps, …; auto: the best there is")
+    devices: int | str | list[int] = Field(
+        default=1, description="one device, however many the machine has; several processes are refused for now"
+    )
     log_every_n_steps: Interval = Field(description="how often train/loss is logged")
     check_val_every_n_epoch: Interval | None = Field(
-        description="how often the validation points are scored; 1 where val_check_interval is given, unless both are"
+        description="how often the validation points are scored; 1 if val_check_interval is set and this key is not"
     )
     logger: bool = Field(default=True, description="false: no TensorBoard log")
 
@@ -101,7 +104,7 @@ _Trainer = add_arguments(
     TrainerConfig,
     "lightning.pytorch.trainer.trainer",
     "Trainer",
-    description="Lightning's own",
+    description="as in Lightning",
     # The run sets these: callbacks are a group of the configuration, files and checkpoints lie in the run's directory.
     excluded=["callbacks", "default_root_dir", "enable_checkpointing", "barebones", "model_registry"],
 )
@@ -113,7 +116,7 @@ class CheckpointConfig(StrictModel):
     every_n_seconds: float = Field(
         ge=0,
         le=1e9,
-        description="how much training a kill can lose; up to an epoch, where the data cannot resume within one",
+        description="how much training a kill can lose; up to an epoch where a state within one cannot be resumed",
     )
 
 
@@ -132,16 +135,16 @@ class SearchConfig(StrictModel):
     """How a sweep searches."""
 
     trials: Count = Field(description="how many runs are tried")
-    pruning: bool = Field(description="whether a trial that is worse than the median of those before it is stopped")
+    pruning: bool = Field(description="true: a trial that is worse than the median of those before it is stopped")
     space: dict[str, Any] = Field(
-        description="the values of each key, in Hydra's grammar of sweeps: tag(log, interval(0.001, 10)), or 4,8,16"
+        description="what each key may be, as Hydra sweeps it: tag(log, interval(0.001, 10)), or 4,8,16"
     )
 
 
 class RunConfig(StrictModel):
     """One run."""
 
-    seed: Seed = Field(description="seeds NumPy's points and torch's initial weights")
+    seed: Seed = Field(description="seeds the points (NumPy) and the initial weights (torch)")
     data: known_or_custom(LineConfig) = Field(description="the problem")  # type: ignore[valid-type]
     model: known_or_custom(PointsClassifierConfig) = Field(  # type: ignore[valid-type]
         description="the network, its loss, its optimizer"
@@ -153,4 +156,4 @@ class RunConfig(StrictModel):
     checkpoint: CheckpointConfig = Field(description="when the state is saved")
     backprop: BackpropConfig = Field(description="how often backpropagation is logged")
     search: SearchConfig | None = Field(default=None, description="optuna: a sweep is a search for the lowest val/loss")
-    callbacks: dict[str, CustomClass | None] = Field(description="Lightning callbacks, each under a name; null: off")
+    callbacks: dict[str, CustomClass | None] = Field(description="Lightning callbacks by name; null switches one off")

@@ -107,7 +107,7 @@ class ResolvedConfig:
 def call_resolvers(config: DictConfig) -> DictConfig:
     """Return a copy in which each resolver's value stands in place of its call; references to other keys remain.
 
-    What such a configuration says depends neither on the environment nor on the time.
+    Such a configuration depends neither on the environment nor on the time.
     """
     plain = _call(OmegaConf.to_container(config), OmegaConf.to_container(config, resolve=True))
     return cast(DictConfig, OmegaConf.create(plain))

@@ -1,4 +1,4 @@
-"""Unions of models that are told apart by their ``_target_``: the classes whose arguments are known, or any other."""
+"""Unions of models that are distinguished by their ``_target_``: classes whose arguments are known, or any other."""
 
 import typing
 from collections.abc import Sequence

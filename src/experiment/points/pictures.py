@@ -16,7 +16,7 @@ from experiment.points.classifier import PointsClassifier
 from experiment.points.datamodule import Batches
 from experiment.runs.pictures import DPI, arrange_panels, make_panels, render
 
-# Blue and orange of Okabe and Ito's palette, which can be told apart with any kind of colour vision.
+# Blue and orange of Okabe and Ito's palette, distinguishable with any kind of colour vision.
 CLASS_COLORS = ("#0072B2", "#E69F00")
 PROBABILITY_COLORS = LinearSegmentedColormap.from_list("probability", ("#66AAD1", "white", "#F0C566"))
 NEURON_STYLE: dict[str, Any] = {"color": "#444444", "lw": 0.8}

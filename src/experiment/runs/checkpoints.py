@@ -172,7 +172,7 @@ class Checkpoints(LeanCallback, Checkpoint):
         self.signals.deferred = False
 
     def finish(self, is_scheduled: bool) -> None:
-        """Keep the last state as the best one if the last validation says so, or if there never was a validation.
+        """Keep the last state as the best one if its validation loss is the lowest, or if nothing was ever validated.
 
         Args:
             is_scheduled: a longer run has that validation too.

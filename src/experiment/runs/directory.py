@@ -107,7 +107,7 @@ class RunDirectory:
     def record_configuration(self, config: DictConfig, hydra: DictConfig) -> None:
         """Record a configuration, and Hydra's, as the one that is run here."""
         self.config_file.parent.mkdir(exist_ok=True)
-        (self.path / "metrics.json").unlink(missing_ok=True)  # first: no result may stand beside a new horizon
+        (self.path / "metrics.json").unlink(missing_ok=True)  # first: an old result must not be read with a new horizon
         write_atomically(self.overrides_file, OmegaConf.to_yaml(hydra.overrides.task))
         write_atomically(self.hydra_file, OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})))
         write_atomically(self.config_file, _recorded(config))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 from experiment.configuration.errors import ConfigurationError
 
-# What torchrun, Slurm, LSF and MPI tell the processes that they start: how many there are, and which one each is.
+# Set by torchrun, Slurm, LSF and MPI for the processes that they start: the number of processes, and the rank of each.
 COUNTS = ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "JSM_NAMESPACE_SIZE", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 PREFIXES = ("SLURM_", "LSB_", "JSM_", "TORCHELASTIC_", "MASTER_", "OMPI_", "PMI_", "PL_", "CUDA_", "XLA_", "TPU_")

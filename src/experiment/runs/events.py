@@ -73,7 +73,7 @@ class EventFile:
 class EventLog:
     """All event files below a run's directory, continued from where a checkpoint was saved.
 
-    A checkpoint is marked in each file. On resume, the events up to its mark are copied to a new file, which stands for
+    A checkpoint is marked in each file. On resume, the events up to its mark are copied to a new file, which replaces
     the older ones. A file of another writer is cut to the size that it had at the mark.
 
     Args:
@@ -164,7 +164,7 @@ def read_events(directory: Path) -> Iterator[Event]:
     paths = sorted(_find_files(directory))
     own = [path for path in paths if _is_own(path)]
     for path in paths:
-        if path not in own[:-1]:  # the newest of the run's own files stands for those before
+        if path not in own[:-1]:  # the newest of the run's own files replaces those before
             yield from read_file(path)
 
 
@@ -198,7 +198,7 @@ def _read_until(directory: Path, mark: str | None) -> tuple[list[Event], dict[st
 
 
 def _replace_files(directory: Path, events: Iterable[Event]) -> Path:
-    """Write a new file with these events, which stands for the older files of its kind in the directory.
+    """Write a new file with these events, which replaces the older files of its kind in the directory.
 
     It starts a session at step 0, so that a running TensorBoard drops what it has read. The older files are emptied,
     not deleted: TensorBoard would wait for them.

@@ -30,9 +30,9 @@ UNLISTED = ("callbacks.", "checkpoint.", "backprop.", "search")  # how a run is 
 
 
 def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summary, Summary, Summary]:
-    """Return what defines the table, the run's row in it, and what says that the run is complete.
+    """Return the definition of the table, the run's row in it, and the mark of a complete run.
 
-    The table shows the first few columns of those that are said to differ between runs: the ``overrides``.
+    Of the columns, the table shows the first few that are marked as differing between runs: the ``overrides``.
     """
     values = {
         key: value
@@ -74,11 +74,11 @@ def _row(values: Mapping[str, Any]) -> SessionStartInfo:
 
 
 def _column(key: str, value: Any) -> tuple[str, int]:
-    """Return the name of the column that a value of a key stands in, and the kind of that column's values.
+    """Return the name of the column for a value of a key, and the kind of that column's values.
 
     The server cannot sort a column of several kinds, and no run knows the others' values. So the key alone decides the
-    kind: as the schema says, and a number where the schema does not know the key. ``None`` leaves a cell of such a
-    column empty; what else does not fit stands as text in a second column.
+    kind: that of the schema, or a number where the schema does not know the key. ``None`` leaves a cell of such a
+    column empty; any other value that does not fit is text in a second column.
     """
     kind = _schema_kinds().get(key, DATA_TYPE_STRING if key.endswith("_target_") else DATA_TYPE_FLOAT64)
     if kind == DATA_TYPE_STRING or value is None or _kind_of_value(value) == kind:

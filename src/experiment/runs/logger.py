@@ -29,7 +29,7 @@ class RunLogger(TensorBoardLogger):
     Args:
         directory: of the run.
         mark: of the checkpoint to resume from, ``None`` to start an empty log.
-        hyperparameters: the table, the run's row in it, and the event that says that the run is complete.
+        hyperparameters: the table, the run's row in it, and the event that marks the run as complete.
 
     Attributes:
         logged: the newest value of each scalar.
@@ -156,7 +156,7 @@ class _Writer(SummaryWriter):
 
     @override
     def add_scalars(self, main_tag: str, tag_scalar_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> None:
-        """Log each scalar in a folder of its own, which is torch's name for a run of TensorBoard's."""
+        """Log each scalar in a folder for itself, as torch does; TensorBoard shows each folder as a run."""
         for tag in tag_scalar_dict:
             folder = f"{self.log.main.get_logdir()}/{main_tag.replace('/', '_')}_{tag}"
             self.all_writers.setdefault(folder, _FileWriter(self.log.open(Path(folder))))

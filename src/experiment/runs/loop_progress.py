@@ -1,4 +1,4 @@
-"""Where training stands in Lightning's loops, and how a checkpoint says it."""
+"""The position of training in Lightning's loops, and its form in a checkpoint."""
 
 import math
 from typing import Any

@@ -19,7 +19,7 @@ from experiment.runs.logger import encode_png, read_scalars
 
 Curve = list[tuple[int, float]]  # steps and values
 
-# Okabe and Ito's palette, which can be told apart with any kind of colour vision.
+# Okabe and Ito's palette, distinguishable with any kind of colour vision.
 STYLES: dict[str, dict[str, Any]] = {
     "train/loss": {"color": "#0072B2"},
     "val/loss": {"color": "#E69F00", "marker": "o", "ms": 3},

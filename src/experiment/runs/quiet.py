@@ -1,4 +1,4 @@
-"""What Lightning says goes into the run's log, not to the terminal; what no user can act on is dropped."""
+"""Lightning's messages go to the run's log, not to the terminal; those that no user can act on are dropped."""
 
 import logging
 import warnings

@@ -1,4 +1,4 @@
-"""Where training can be resumed exactly: between epochs always, within an epoch only without state of its own there."""
+"""Where training can be resumed exactly: always between epochs; within one, unless something has state there."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Signals that end a run: Ctrl-C, SIGTERM, and the SIGUSR1 that Slurm can be told to send before it pre-empts."""
+"""Signals that end a run: Ctrl-C, SIGTERM, and the SIGUSR1 that Slurm can send before it pre-empts."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGUSR1") if (number := get
 
 
 class Interrupted(BaseException):
-    """A run was told to end.
+    """A signal interrupted a run.
 
     Attributes:
         status: the exit status to end with: 130 after Ctrl-C, else 143.
@@ -24,7 +24,7 @@ class Interrupted(BaseException):
 
 
 class RunStopped(Exception):
-    """A run was ended before its time, by what started it: it can go on, and nothing went wrong."""
+    """A run was stopped by what started it, without an error: it can be resumed."""
 
 
 def _may_handle() -> bool:
