@@ -223,7 +223,7 @@ def test_why_no_state_is_saved_within_an_epoch_is_said_once(elsewhere):
     start += callback("GradientAccumulationScheduler", scheduling="{1:2}")
     assert faults.start(start, elsewhere / "run") == 0
     text = Path("run/train.log").read_text()
-    assert text.count("saved between epochs only, since of the callback GradientAccumulationScheduler") == 1
+    assert text.count("saved between epochs only, since the callback GradientAccumulationScheduler") == 1
 
 
 @pytest.mark.parametrize("finder", ["LearningRateFinder", "BatchSizeFinder"])

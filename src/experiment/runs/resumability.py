@@ -23,9 +23,9 @@ def why_not_within_epoch(trainer: Trainer) -> str | None:
         return "the training data's loader has no state_dict and is no DataLoader"
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if isinstance(callback, INEXACT_CALLBACKS) or _gathers_over_epoch(callback):
-            return f"of the callback {type(callback).__name__}"
+            return f"the callback {type(callback).__name__} resumes exactly only there"
     if any(config.reduce_on_plateau for config in trainer.lr_scheduler_configs):
-        return "of ReduceLROnPlateau"
+        return "ReduceLROnPlateau resumes exactly only there"
     for hook in EPOCH_HOOKS:
         if is_overridden(hook, module, LightningModule):
             return f"{type(module).__name__} has {hook}"
