@@ -1,6 +1,7 @@
 """What a configuration names is made before a run starts, and refused in words where a run cannot have it."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from lightning.pytorch.accelerators import CPUAccelerator
 
 from experiment.runs.logger import read_scalars
 from tests.conftest import ROOT, metrics
@@ -189,3 +191,12 @@ def test_an_environment_of_one_process_is_none_of_our_business(run, monkeypatch,
     directory = run("trainer.max_epochs=2")
     assert len(read_scalars(directory)["train/loss"]) == 2
     assert yaml.safe_load((directory / ".hydra/config.yaml").read_text())["trainer"]["devices"] == 1
+
+
+def test_one_device_is_used_where_there_are_two(run, train, capfd, monkeypatch, elsewhere):
+    monkeypatch.setattr(CPUAccelerator, "auto_device_count", staticmethod(lambda: 2))
+    for devices in ("auto", "2"):
+        assert train(f"trainer.devices={devices}") == 1
+        assert f"trainer.devices={devices}: training in several processes does not work yet" in capfd.readouterr().err
+    assert list(elsewhere.iterdir()) == []
+    assert json.loads((run("trainer.max_epochs=2") / "provenance.json").read_text())["devices"] == 1
