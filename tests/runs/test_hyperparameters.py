@@ -9,7 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from experiment.runs.hyperparameters import FINAL, hyperparameters
+from experiment.runs.hyperparameters import hyperparameters
+from experiment.runs.report import SCORES
 from tests.runs.test_tensorboard import eventually, server
 
 ROWS = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS"], "startIndex": 0, "sliceSize": 100}
@@ -72,7 +73,7 @@ def test_every_column_sorts_up_and_down(train, module, fast):
         infos = ask("plugin/hparams/experiment", b'{"experimentName": ""}')["hparamInfos"]
         keys = {each["name"] for each in infos} | {key for group in found for key in group["hparams"]}
         columns = [{"hparam": key} for key in sorted(keys)]
-        columns += [{"metric": {"tag": tag, "group": ""}} for tag in FINAL]
+        columns += [{"metric": {"tag": tag, "group": ""}} for tag in SCORES]
         for column in columns:
             for order in ("ORDER_ASC", "ORDER_DESC"):
                 assert len(sort(ask, columns, column, order)) == 14

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import pytest
 
-from experiment.runs.hyperparameters import FINAL
+from experiment.runs.report import SCORES
 from tests.conftest import metrics, plain_loop
 
 
@@ -67,7 +67,7 @@ def test_the_server_shows_every_run_its_curves_and_its_picture(train, fast):
             points = eventually(lambda url=url: ask(url), lambda found: len(found) == 60)
             assert [(step, value) for _, step, value in points] == list(enumerate(plain_loop(seed=seed, epochs=60)[0]))
             tags = ask("plugin/scalars/tags")[f"sweep/seed={seed}"]
-            assert {"train/loss", *FINAL, "error/fc1", "gradient/fc2.bias", "update_ratio/fc1.weight"} < set(tags)
+            assert {"train/loss", *SCORES, "error/fc1", "gradient/fc2.bias", "update_ratio/fc1.weight"} < set(tags)
             assert set(tags).isdisjoint(ask("plugin/histograms/tags")[f"sweep/seed={seed}"])
             images = eventually(
                 lambda name=name: ask(f"plugin/images/images?run={name}&tag=decision_boundary&sample=0"), bool
@@ -97,12 +97,12 @@ def test_the_table_of_hyperparameters_lists_every_run_once_with_its_final_scores
         assert rows.keys() == runs.keys()
         for name, (group, session) in rows.items():
             scores = {each["name"]["tag"]: each["value"] for each in session["metricValues"]}
-            assert scores == {tag: runs[name][tag] for tag in FINAL}
+            assert scores == {tag: runs[name][tag] for tag in SCORES}
             assert group["hparams"]["seed"] == int(name[-1])
             assert group["hparams"]["trainer.max_epochs"] == 30
             assert group["hparams"]["optimizer._target_"].lower().endswith(name.split(",")[0].partition("=")[2])
         columns = ask("plugin/hparams/experiment", b'{"experimentName": ""}')
-        assert [each["name"]["tag"] for each in columns["metricInfos"]] == list(FINAL)
+        assert [each["name"]["tag"] for each in columns["metricInfos"]] == list(SCORES)
         infos = {each["name"]: each for each in columns["hparamInfos"]}
         assert {name for name, info in infos.items() if info["differs"]} == {
             *("optimizer._target_", "seed", "trainer.max_epochs")  # what was typed

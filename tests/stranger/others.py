@@ -187,3 +187,70 @@ class LogLikelihood(Regression):
 
     def loss(self, batch: list[Tensor]) -> Tensor:
         return self.net(batch[0]).abs().mean() - 1 - min(1.5, 0.1 * self.global_step)
+
+
+class LightningNames(Regression):
+    """Names its scores as Lightning's own examples do."""
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
+        self.die()
+        loss = self.loss(batch)
+        self.log("train_loss", loss, on_step=True, on_epoch=True)
+        return loss
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self.log_dict({"val_loss": self.loss(batch), "val_acc": 1 - self.loss(batch)})
+
+    def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self.log("test_loss", self.loss(batch))
+
+
+class Rising(Regression):
+    """Logs a score, named ``name``, that is highest after 15 steps; the wider the network, the higher it is."""
+
+    def __init__(self, name: str = "val/r2", width: int = 8) -> None:
+        super().__init__()
+        self.name = name
+        self.net = nn.Sequential(nn.Linear(3, width), nn.Linear(width, 1))
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        super().validation_step(batch, batch_idx)
+        self.log(self.name, 1 - (self.global_step - 15) ** 2 / 1000 - 1 / self.net[0].out_features)
+
+    def test_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        super().test_step(batch, batch_idx)
+        self.log("test/calibration", 0.25)
+
+
+class Nameless(Regression):
+    """Returns its loss, and logs no score of validation."""
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self.loss(batch)
+
+
+class NoLoss(TwoOptimizers):
+    """Logs nothing that is a loss."""
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        for optimizer in self.optimizers():
+            optimizer.step()
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int) -> None:
+        self.log("val/reward", 1.0)
+
+    test_step = validation_step
+
+
+class TwoValidations(Data):
+    """Validates on two sets of rows."""
+
+    def val_dataloader(self) -> Any:
+        return [super(TwoValidations, self).val_dataloader() for _ in range(2)]
+
+
+class OfTwoValidations(Regression):
+    """Scores both sets."""
+
+    def validation_step(self, batch: list[Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
+        self.log("val/loss", self.loss(batch) + dataloader_idx)

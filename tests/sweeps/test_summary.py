@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from experiment.sweeps.results import Row, compared_loss, group_by_seed
+from experiment.sweeps.results import Row, compared_score, group_by_seed
 from experiment.sweeps.summary import format_table
 from tests.sweeps.examples import loss_at_rate, sweep_rows
 
@@ -26,5 +26,5 @@ def test_the_table_of_a_thousand_runs_fits_a_screen():
 
 def test_without_validation_runs_are_compared_by_their_training_loss():
     rows = [Row({"seed": str(i)}, Path(str(i)), {"status": "finished", "train/loss": i / 10}) for i in range(2)]
-    assert compared_loss(group_by_seed(rows)) == "train/loss"
+    assert compared_score(group_by_seed(rows)).metric == "train/loss"
     assert "0.05 ± 0.071" in format_table(group_by_seed(rows))[1]

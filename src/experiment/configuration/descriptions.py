@@ -31,6 +31,8 @@ def describe_type(schema: dict[str, Any]) -> str:
         return "one of " + ", ".join(map(format_value, schema["enum"]))
     if "anyOf" in schema:
         return " or ".join(map(describe_type, schema["anyOf"]))
+    if any("$ref" not in option for option in schema.get("oneOf", ())):  # else it is a union of classes
+        return " or ".join(map(describe_type, schema["oneOf"]))
     if "prefixItems" in schema:
         return f"[{', '.join(map(describe_type, schema['prefixItems']))}]"
     if schema.get("type") == "array":

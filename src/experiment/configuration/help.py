@@ -28,7 +28,7 @@ The keys with their defaults, allowed values and meanings:
 Choices, each a file under conf/:
   data=line          model=simple_net          optimizer=sgd|adam|adamw|rmsprop
   experiment=NAME    a named set of choices, from conf/experiment/ or from a directory of your own: --config-dir DIR
-  search=optuna      with -m: a search for the lowest val/loss
+  search=optuna      with -m: a search for the best objective
 
 Directories:
   hydra.run.dir=DIR    of the run; by default a dated one under outputs/

@@ -36,7 +36,8 @@ def key_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
 def known_keys(config: DictConfig) -> list[str]:
     """Return the keys that a composed configuration can have with its choices."""
     plain: Any = OmegaConf.to_container(config)
-    models = {group: model_of(group, plain.get(group)) for group in RunConfig.model_fields}
+    groups = [name for name in RunConfig.model_fields if not isinstance(plain.get(name), str)]
+    models = {group: model_of(group, plain.get(group)) for group in groups}
     keys = [f"{group}.{key}" for group, model in models.items() if model for key in key_schemas(model)]
     return [*RunConfig.model_fields, *keys, "hydra.run.dir", "hydra.sweep.dir"]
 

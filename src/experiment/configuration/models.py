@@ -5,8 +5,9 @@ Validation, ``--help`` and the JSON schemas that editors use on the YAML all fol
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Discriminator, Field, Tag
 
+from experiment.configuration.objective import COUNTS, TEXTS
 from experiment.configuration.signatures import add_arguments
 from experiment.configuration.unions import CustomClass, StrictModel, known_or_custom
 
@@ -21,6 +22,15 @@ def _check_direction(line: list[float]) -> list[float]:
     if not any(line[:2]):
         raise ValueError("with a = b = 0 there is no line")
     return line
+
+
+def _check_metric(metric: str) -> str:
+    if metric in (*TEXTS, *COUNTS):
+        raise ValueError("metrics.json has another value under that name")
+    return metric
+
+
+Metric = Annotated[str, Field(min_length=1, examples=["val/loss"]), AfterValidator(_check_metric)]
 
 
 class PointsConfig(StrictModel):
@@ -131,6 +141,19 @@ class BackpropConfig(StrictModel):
     )
 
 
+class ObjectiveConfig(StrictModel):
+    """A score, and which of its values are the better ones."""
+
+    metric: Metric = Field(description="the name under which it is logged")
+    mode: Literal["min", "max"] = Field(default="min", description="min: lower is better; max: higher is better")
+
+
+Objective = Annotated[
+    Annotated[Metric, Tag("@name")] | Annotated[ObjectiveConfig, Tag("@group")],
+    Discriminator(lambda value: "@group" if isinstance(value, dict) else "@name"),
+]
+
+
 class SearchConfig(StrictModel):
     """How a sweep searches."""
 
@@ -153,7 +176,10 @@ class RunConfig(StrictModel):
         description="how the weights are adjusted"
     )
     trainer: _Trainer = Field(description="the arguments of Lightning's Trainer")  # type: ignore[valid-type]
+    objective: Objective = Field(
+        description="the score by which runs are compared: its name, if lower is better, or {metric: val/r2, mode: max}"
+    )
     checkpoint: CheckpointConfig = Field(description="when the state is saved")
     backprop: BackpropConfig = Field(description="how often backpropagation is logged")
-    search: SearchConfig | None = Field(default=None, description="optuna: a sweep is a search for the lowest val/loss")
+    search: SearchConfig | None = Field(default=None, description="optuna: a sweep is a search for the best objective")
     callbacks: dict[str, CustomClass | None] = Field(description="Lightning callbacks by name; null switches one off")

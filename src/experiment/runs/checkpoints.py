@@ -1,7 +1,6 @@
-"""The checkpoints of a run: the newest state, the one before, and the best by ``val/loss``."""
+"""The checkpoints of a run: the newest state, the one before, and the best by the objective."""
 
 import logging
-import math
 import shutil
 import time
 from pathlib import Path
@@ -12,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loops.loop import _Loop
 from typing_extensions import override
 
+from experiment.runs.best import BestScore
 from experiment.runs.callback import LeanCallback
 from experiment.runs.checkpoint_files import state_name
 from experiment.runs.files import link, move_into_place, replace
@@ -31,10 +31,11 @@ from experiment.runs.signals import SignalHandler
 log = logging.getLogger("run")  # of the run's log file alone
 
 SAVING_SHARE = 0.04  # of the time of a run that saving may take, at most
+STATE = ("validated_step", "is_best", "seconds")  # attributes that a checkpoint holds
 
 
 class Checkpoints(LeanCallback, Checkpoint):
-    """Keeps ``last.ckpt``, ``previous.ckpt`` in case that is damaged, and ``best.ckpt``, of the lowest ``val/loss``.
+    """Keeps ``last.ckpt``, ``previous.ckpt`` in case that is damaged, and ``best.ckpt``, by the objective.
 
     A state is saved between epochs, and within one where it can be resumed exactly there. The file moves into its place
     only when everything that was logged up to that state is marked in the log and on the disk. A best state moves into
@@ -45,6 +46,7 @@ class Checkpoints(LeanCallback, Checkpoint):
         every_n_seconds: of training that a kill may lose; more, where saving would take too large a share of the time.
         signals: an interruption is raised as soon as the state is saved.
         logger: whose log is marked.
+        best_score: which validation updates. Without one, the last state is the best.
 
     Attributes:
         epoch, step: how many are completed in ``last.ckpt``.
@@ -54,17 +56,22 @@ class Checkpoints(LeanCallback, Checkpoint):
     """
 
     def __init__(
-        self, directory: Path, every_n_seconds: float, signals: SignalHandler, logger: RunLogger | None
+        self,
+        directory: Path,
+        every_n_seconds: float,
+        signals: SignalHandler,
+        logger: RunLogger | None,
+        best_score: BestScore,
     ) -> None:
         self.last, self.previous, self.best = (directory / f"{name}.ckpt" for name in ("last", "previous", "best"))
         self.next, self.next_best = directory / "next.ckpt", directory / "next_best.ckpt"
         self.runner_up = directory / "runner_up.ckpt"  # the best without an unscheduled validation, for a longer run
         self.every_n_seconds, self.signals, self.logger = every_n_seconds, signals, logger
+        self.best_score = best_score
         self.epoch = self.step = 0
         self.seconds = self.began = 0.0
         self.stop_reason: str | None = None
         self.validated_step = -1
-        self.lowest = math.inf
         self.is_best = False  # the state that comes next
         self.is_resumable = False  # the state that is being saved
         self.name = ""  # and its name
@@ -144,9 +151,7 @@ class Checkpoints(LeanCallback, Checkpoint):
         if trainer.sanity_checking:
             return
         self.validated_step = trainer.global_step
-        loss = float(trainer.callback_metrics.get("val/loss", math.nan))
-        self.is_best = loss < self.lowest or not (self.best.exists() or self.next_best.exists())
-        self.lowest = min(loss, self.lowest) if math.isfinite(loss) else self.lowest
+        self.is_best = self.best_score.update(trainer)
 
     def save_at_epoch_end(self, trainer: Trainer) -> None:
         """Save the state in which training ends within an epoch, after a validation that was due there."""
@@ -172,12 +177,13 @@ class Checkpoints(LeanCallback, Checkpoint):
         self.signals.deferred = False
 
     def finish(self, is_scheduled: bool) -> None:
-        """Keep the last state as the best one if its validation loss is the lowest, or if nothing was ever validated.
+        """Keep the last state as the best one if its score is the best, or if validation gave no finite score.
 
         Args:
             is_scheduled: a longer run has that validation too.
         """
-        if self.last.exists() and (self.is_best or not self.best.exists()):
+        is_best = self.is_best or self.best_score.value is None or not self.best.exists()
+        if self.last.exists() and is_best:
             if self.best.exists() and not is_scheduled:
                 link(self.best, self.runner_up)
             shutil.copyfile(self.last, self.next_best)
@@ -233,9 +239,10 @@ class Checkpoints(LeanCallback, Checkpoint):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return {key: getattr(self, key) for key in ("lowest", "validated_step", "is_best", "seconds")}
+        return {key: getattr(self, key) for key in STATE} | {"best_score": self.best_score.state_dict()}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        for key in ("lowest", "validated_step", "is_best", "seconds"):
+        for key in STATE:
             setattr(self, key, state_dict[key])
+        self.best_score.load_state_dict(state_dict["best_score"])

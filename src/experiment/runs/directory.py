@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.objective import TEXTS
 from experiment.configuration.references import call_resolvers
 from experiment.runs.files import write_atomically
 from experiment.runs.recorded import check_places, is_plain_file, load_json, load_yaml
@@ -22,7 +23,6 @@ log = logging.getLogger(__name__)
 Loaded = TypeVar("Loaded", DictConfig, ListConfig)
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # what a file system without locks answers
 STATUSES = ("finished", "diverged", "interrupted", "failed")
-NUMBERS = ("epoch", "step", "seconds")  # of metrics.json, as are all scores
 
 
 def make_directory(path: Path, key: str) -> None:
@@ -83,7 +83,7 @@ class RunDirectory:
         metrics = load_json(path)
         for key, value in metrics.items():
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if value is not None and not is_number and ("/" in key or key in NUMBERS):
+            if value is not None and not is_number and key not in TEXTS:
                 raise ConfigurationError(f"{path} is damaged: {key} is no number.")
         if metrics and metrics.get("status") not in STATUSES:
             raise ConfigurationError(f"{path} is damaged: status is none of {', '.join(STATUSES)}.")

@@ -23,16 +23,16 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from experiment.configuration.descriptions import format_value
 from experiment.configuration.identity import flatten
 from experiment.configuration.keys import json_types
-from experiment.runs.report import SCORES
 
-FINAL = SCORES[1:]  # the columns of scores: what counts at the end
-UNLISTED = ("callbacks.", "checkpoint.", "backprop.", "search")  # how a run is watched and chosen, not what it computes
+# How a run is watched and chosen, not what it computes.
+UNLISTED = ("callbacks.", "checkpoint.", "backprop.", "search", "objective")
 
 
 def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summary, Summary, Summary]:
     """Return the definition of the table, the run's row in it, and the mark of a complete run.
 
     Of the columns, the table shows the first few that are marked as differing between runs: the ``overrides``.
+    It has no columns of scores yet: ``add_scores`` adds them.
     """
     values = {
         key: value
@@ -49,6 +49,13 @@ def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summa
     )
 
 
+def add_scores(table: Summary, names: Iterable[str]) -> Summary:
+    """Return a table of hyperparameters with a column for each of these scores."""
+    content = HParamsPluginData.FromString(table.value[0].metadata.plugin_data.content)
+    content.experiment.metric_infos.extend(MetricInfo(name=MetricName(tag=name)) for name in names)
+    return _summary(metadata.EXPERIMENT_TAG, content)
+
+
 def _table(values: Mapping[str, Any], given: Collection[str]) -> Experiment:
     """Return the columns. The server takes them from any one of the runs: each lists those of the others' too."""
     columns = {key: _column(key, value) for key, value in values.items()}
@@ -58,7 +65,6 @@ def _table(values: Mapping[str, Any], given: Collection[str]) -> Experiment:
     kinds = known | dict(columns.values()) | dict(_column(key, other) for key in varied for other in (0, ""))
     return Experiment(
         hparam_infos=[HParamInfo(name=name, type=kinds[name], differs=name in differing) for name in sorted(kinds)],
-        metric_infos=[MetricInfo(name=MetricName(tag=tag)) for tag in FINAL],
     )
 
 

@@ -17,25 +17,36 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.writer import FileWriter
 from typing_extensions import override
 
+from experiment.configuration.objective import DEFAULT, Objective
 from experiment.runs.events import EventFile, EventLog, read_events
+from experiment.runs.hyperparameters import add_scores
+from experiment.runs.report import select_scores
 
 
 class RunLogger(TensorBoardLogger):
     """Lightning's TensorBoard logger, whose log continues where a checkpoint was saved.
 
     It logs no epochs as a curve, no ``hp_metric``, and writes no ``hparams.yaml``. The table of hyperparameters lists
-    a run from its start on, with its newest scores.
+    a run from its start on, with its newest scores. What defines the table is logged at the end, when it is known which
+    scores there are: TensorBoard keeps the first definition, and takes every scalar for a score until there is one.
 
     Args:
         directory: of the run.
         mark: of the checkpoint to resume from, ``None`` to start an empty log.
         hyperparameters: the table, the run's row in it, and the event that marks the run as complete.
+        objective: of the run: it is a score, whatever its name.
 
     Attributes:
         logged: the newest value of each scalar.
     """
 
-    def __init__(self, directory: Path, mark: str | None, hyperparameters: tuple[Summary, Summary, Summary]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        mark: str | None,
+        hyperparameters: tuple[Summary, Summary, Summary],
+        objective: Objective = DEFAULT,
+    ) -> None:
         super().__init__(str(directory), name="", version="", default_hp_metric=False)
         self.log = EventLog(directory, mark)
         self.logged = {
@@ -45,9 +56,9 @@ class RunLogger(TensorBoardLogger):
             if value.HasField("simple_value")
         }
         self.writer = _Writer(self.log)
-        columns, row, self.end = hyperparameters
-        for summary in (columns, row):
-            self.log.main.add_event(Event(wall_time=time.time(), summary=summary))
+        self.table, row, self.end = hyperparameters
+        self.objective = objective
+        self.log.main.add_event(Event(wall_time=time.time(), summary=row))
         self.log.is_muted = mark is not None
 
     @property
@@ -109,7 +120,10 @@ class RunLogger(TensorBoardLogger):
         self.log.flush()
 
     def close(self) -> None:
-        """Close the log."""
+        """Log the table of hyperparameters with the scores that there are, and close the log."""
+        table = add_scores(self.table, select_scores(self.logged, self.objective))
+        self.unmute()
+        self.log.main.add_event(Event(wall_time=time.time(), summary=table))
         self.log.close()
 
 

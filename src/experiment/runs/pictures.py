@@ -55,8 +55,7 @@ class FinishedRun:
 
 def draw_pictures(run: FinishedRun, callbacks: Iterable[Callback]) -> None:
     """Draw ``loss.png``, and call the method ``draw(run)`` of each callback that has one."""
-    if run.curves:
-        losses = {tag: curve for tag, curve in run.curves.items() if tag.endswith("/loss")}
+    if losses := {tag: curve for tag, curve in run.curves.items() if "loss" in tag.lower()}:
         render(draw_losses(losses), run.directory / "loss.png")
     for callback in callbacks:
         if draw := getattr(callback, "draw", None):

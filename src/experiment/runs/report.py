@@ -1,16 +1,38 @@
 """What a run reports on the terminal when it has ended."""
 
 import os
+import re
 import shlex
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-SCORES = ("train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy")
+from experiment.configuration.objective import COUNTS, TEXTS, Objective
+
+SCORES = ("train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy")  # null where a run has none
+STAGED = re.compile(r"(train|val|test)[/_]")  # how the name of a score begins
 
 
-def format_scores(metrics: dict[str, Any]) -> list[str]:
+def select_scores(logged: Iterable[str], objective: Objective) -> list[str]:
+    """Return the names that are scores: those of a stage, and the objective."""
+    names = {name for name in logged if STAGED.match(name) or name == objective.metric}
+    return sort_scores(names)
+
+
+def sort_scores(names: Iterable[str]) -> list[str]:
+    """Return names of scores in the order in which they are reported: the usual ones first."""
+    return sorted(names, key=lambda name: (SCORES.index(name) if name in SCORES else len(SCORES), name))
+
+
+def scores_of(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """Return the scores that a run has, by name, from its ``metrics.json``."""
+    names = (name for name, value in metrics.items() if name not in (*TEXTS, *COUNTS) and value is not None)
+    return {name: metrics[name] for name in sort_scores(names)}
+
+
+def format_scores(metrics: Mapping[str, Any]) -> list[str]:
     """Return ``name value`` for each score that a run has."""
-    return [f"{name} {metrics[name]:.5g}" for name in SCORES if metrics.get(name) is not None]
+    return [f"{name} {value:.5g}" for name, value in scores_of(metrics).items()]
 
 
 def format_report(metrics: dict[str, Any], directory: Path) -> str:

@@ -1,5 +1,6 @@
 """The engine that trains one run with Lightning: fit, validate, test, draw."""
 
+import logging
 from contextlib import closing, nullcontext
 from typing import Any, cast
 
@@ -9,6 +10,8 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
 from experiment.configuration import targets
+from experiment.configuration.objective import Objective
+from experiment.runs.best import BestScore
 from experiment.runs.callback import NoProfiler
 from experiment.runs.checkpoint_files import AtomicCheckpointIO
 from experiment.runs.checkpoints import Checkpoints
@@ -22,7 +25,7 @@ from experiment.runs.objects import make_callbacks, make_model_and_data, trainer
 from experiment.runs.pictures import FinishedRun, draw_pictures
 from experiment.runs.provenance import record_start
 from experiment.runs.randomness import Randomness
-from experiment.runs.report import SCORES
+from experiment.runs.report import select_scores
 from experiment.runs.resume import ResumePoint
 from experiment.runs.saving import SavePoints
 from experiment.runs.signals import SignalHandler
@@ -43,13 +46,16 @@ class LightningTraining:
         self, directory: RunDirectory, config: DictConfig, hydra: DictConfig, resume: ResumePoint, show_progress: bool
     ) -> None:
         self.directory, self.config, self.resume = directory, config, resume
+        self.objective = Objective.of(config)
         arguments = trainer_arguments(config, show_progress)
         self.logger: RunLogger | None = None
         if arguments.pop("logger", True):
-            self.logger = RunLogger(directory.path, resume.mark, hyperparameters(config, hydra.overrides.task))
+            table = hyperparameters(config, hydra.overrides.task)
+            self.logger = RunLogger(directory.path, resume.mark, table, self.objective)
         self.signals = SignalHandler()
         every = config.checkpoint.every_n_seconds
-        self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, self.logger)
+        self.best_score = BestScore(self.objective, logging.WARNING if show_progress else logging.INFO)
+        self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, self.logger, self.best_score)
         self.loss = LossMonitor()
         self.views = [
             *make_callbacks(config, show_progress),
@@ -86,6 +92,7 @@ class LightningTraining:
             finally:
                 done = self.checkpoints
                 metrics |= {"epoch": done.epoch, "step": done.step, "seconds": done.seconds}
+                metrics |= {"best": self.best_score.value, "best_step": self.best_score.step}
 
     def _fit_and_score(self) -> dict[str, Any]:
         trainer = HorizonTrainer(**self.arguments)
@@ -105,7 +112,8 @@ class LightningTraining:
             scores |= self.logger.logged  # the last one logged, where that is not at each step
             self.logger.sync()
         draw_pictures(FinishedRun.read(self.directory.path, model, data, self.checkpoints.step), self.views)
-        metrics = {name: float(scores[name]) for name in SCORES if name in scores}
+        metrics: dict[str, Any] = {name: float(scores[name]) for name in select_scores(scores, self.objective)}
+        self.best_score.use_last(metrics.get(self.objective.metric), self.checkpoints.step)
         status = "diverged" if self.loss.diverged else "finished"
         return metrics | {"status": status, "stop_reason": self.checkpoints.stop_reason}
 

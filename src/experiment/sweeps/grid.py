@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from hydra.core.override_parser.types import Override
 
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.objective import Objective
 from experiment.sweeps.monitor import SweepMonitor
 from experiment.sweeps.results import read_earlier_rows, read_row
 from experiment.sweeps.summary import print_summary, raise_if_failed
@@ -31,9 +32,10 @@ def run_grid(sweep: Sweep, overrides: Sequence[Override]) -> None:
     sweep.prepare()
     rows = [read_row(job.values, job.directory) for job in jobs]
     rows += read_earlier_rows(sweep.directory, {job.directory for job in jobs})
-    with SweepMonitor(sweep.directory, rows, len(incomplete)) as monitor:
+    objective = Objective.of(jobs[0].config)
+    with SweepMonitor(sweep.directory, rows, len(incomplete), objective) as monitor:
         monitor.errors |= sweep.launch(incomplete)
-    print_summary(rows, sweep.directory)
+    print_summary(rows, sweep.directory, objective)
     asked = rows[: len(jobs)]
     lost = {row.directory: "lost" for row in asked if row.metrics["status"] in ("interrupted", "pending")}
     raise_if_failed(asked, lost | monitor.errors, sweep.config.hydra)

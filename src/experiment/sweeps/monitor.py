@@ -11,6 +11,7 @@ from typing import Any, Self
 from tqdm import tqdm
 
 from experiment.configuration.errors import ReportedError
+from experiment.configuration.objective import DEFAULT, Objective
 from experiment.runs.files import write_atomically
 from experiment.sweeps.jobs import Job
 from experiment.sweeps.results import Row, format_csv, group_by_seed, read_row
@@ -28,13 +29,14 @@ class SweepMonitor:
         directory: of the sweep.
         rows: of its runs.
         num_launched: how many runs are launched meanwhile.
+        objective: by which the runs are compared.
 
     Attributes:
         errors: by directory, of runs that failed before they could write their own ``metrics.json``.
     """
 
-    def __init__(self, directory: Path, rows: list[Row], num_launched: int) -> None:
-        self.rows = rows
+    def __init__(self, directory: Path, rows: list[Row], num_launched: int, objective: Objective = DEFAULT) -> None:
+        self.rows, self.objective = rows, objective
         self.table, self.picture = directory / "sweep.csv", directory / "sweep.png"
         self.errors: dict[Path, str] = {}
         self.changed = [_change_time(row.directory) for row in rows]  # when the result in each row was written
@@ -98,7 +100,7 @@ class SweepMonitor:
         from experiment.runs.pictures import render  # here, since it imports torch and Matplotlib
         from experiment.sweeps.pictures import draw_sweep
 
-        render(draw_sweep(group_by_seed(self.rows)), self.picture)
+        render(draw_sweep(group_by_seed(self.rows, self.objective), self.objective), self.picture)
 
 
 def _change_time(directory: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""Pruning: stops a trial of a search whose ``val/loss`` is worse than the median of the trials before it."""
+"""Pruning: stops a trial of a search whose objective is worse than the median of the trials before it."""
 
 import math
 from pathlib import Path
@@ -14,7 +14,7 @@ from experiment.sweeps.study import open_journal
 
 
 class Pruning(Callback):
-    """Reports ``val/loss`` to a study after each validation, and raises ``RunStopped`` if the trial is to be pruned.
+    """Reports the objective to a study after each validation, and raises ``RunStopped`` if the trial is to be pruned.
 
     A search adds it to its runs through ``hydra.sweeper.callbacks``.
 
@@ -22,18 +22,21 @@ class Pruning(Callback):
         path: of the study's file.
         study: its name.
         number: of the trial.
+        metric: the name of the objective.
     """
 
-    def __init__(self, path: Path, study: str, number: int) -> None:
+    def __init__(self, path: Path, study: str, number: int, metric: str) -> None:
+        self.metric = metric
         self.study = optuna.load_study(storage=open_journal(path), study_name=study, pruner=MedianPruner())
         self.trial = Trial(self.study, self.study.trials[number]._trial_id)
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        loss = float(trainer.callback_metrics.get("val/loss", math.nan))
+        value = float(trainer.callback_metrics.get(self.metric, math.nan))
         reported = self.study.trials[self.trial.number].intermediate_values  # a resumed run validates some steps again
-        if trainer.sanity_checking or not math.isfinite(loss) or trainer.global_step in reported:
+        if trainer.sanity_checking or not math.isfinite(value) or trainer.global_step in reported:
             return
-        self.trial.report(loss, trainer.global_step)
+        self.trial.report(value, trainer.global_step)
         if self.trial.should_prune():
-            raise RunStopped(f"pruned after {trainer.global_step} steps: val/loss {loss:.4g} is worse than the median")
+            result = f"{self.metric} {value:.4g} is worse than the median"
+            raise RunStopped(f"pruned after {trainer.global_step} steps: {result}")

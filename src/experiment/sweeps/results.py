@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.objective import DEFAULT, Objective
 from experiment.configuration.overrides import override_values
 from experiment.runs.directory import RunDirectory
 from experiment.runs.report import format_scores
@@ -100,19 +101,24 @@ class SeedGroup:
         return sum(row.metrics["status"] == status for row in self.rows)
 
 
-def group_by_seed(rows: Iterable[Row]) -> list[SeedGroup]:
-    """Group runs that differ only in their seed: the lowest loss first, groups with runs that diverged last."""
+def group_by_seed(rows: Iterable[Row], objective: Objective = DEFAULT) -> list[SeedGroup]:
+    """Group runs that differ only in their seed: the best score first, groups with runs that diverged last."""
     groups: dict[tuple[tuple[str, str], ...], SeedGroup] = {}
     for row in rows:
         overrides = {key: value for key, value in row.overrides.items() if key != SEED}
         groups.setdefault(tuple(sorted(overrides.items())), SeedGroup(overrides, [])).rows.append(row)
-    loss = compared_loss(groups.values())
-    return sorted(groups.values(), key=lambda group: (group.count("diverged") > 0, group.mean(loss)))
+    compared = compared_score(groups.values(), objective)
+
+    def rank(group: SeedGroup) -> tuple[bool, bool, float]:
+        scores = group.scores(compared.metric)
+        return group.count("diverged") > 0, not scores, compared.rank(group.mean(compared.metric)) if scores else 0
+
+    return sorted(groups.values(), key=rank)
 
 
-def compared_loss(groups: Iterable[SeedGroup]) -> str:
-    """Return the score by which runs are compared: ``val/loss``, or ``train/loss`` if no run has that."""
-    return "val/loss" if any(group.scores("val/loss") for group in groups) else "train/loss"
+def compared_score(groups: Iterable[SeedGroup], objective: Objective = DEFAULT) -> Objective:
+    """Return the score by which runs are compared: the objective, or the lowest ``train/loss`` if no run has that."""
+    return objective if any(group.scores(objective.metric) for group in groups) else Objective("train/loss")
 
 
 def varied_keys(groups: Sequence[SeedGroup]) -> dict[str, set[str]]:

@@ -1,4 +1,4 @@
-"""A search: a sweep whose runs Optuna chooses, each from the results of those before, for the lowest ``val/loss``."""
+"""A search: a sweep whose runs Optuna chooses, each from the results of those before, for the best objective."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +11,7 @@ from optuna.trial import Trial
 
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.identity import flatten
+from experiment.configuration.objective import Objective
 from experiment.configuration.overrides import (
     boundary_values,
     hydra_options,
@@ -18,10 +19,11 @@ from experiment.configuration.overrides import (
     quote_for_hydra,
     quote_for_shell,
 )
+from experiment.runs.report import scores_of
 from experiment.sweeps.monitor import SweepMonitor
 from experiment.sweeps.results import read_earlier_rows, read_row
 from experiment.sweeps.study import Study, trial_overrides
-from experiment.sweeps.summary import print_summary, raise_if_failed
+from experiment.sweeps.summary import explain_unranked, print_summary, raise_if_failed
 from experiment.sweeps.sweep import Sweep
 
 
@@ -41,8 +43,9 @@ def run_search(sweep: Sweep, settings: DictConfig, overrides: Sequence[str], swe
     fixed = [each for each in overrides if each.lstrip("+~").partition("=")[0].partition(".")[0] != "search"]
     space = _search_space(settings.space, fixed, swept)
     name = ",".join(sorted(each for each in fixed if not parse_override(each).is_hydra_override())) or "default"
-    seed = sweep.composer.compose(fixed).seed
-    study = Study(sweep.directory / "study.journal", name, space, settings.trials, seed)
+    config = sweep.composer.compose(fixed)
+    objective = Objective.of(config)
+    study = Study(sweep.directory / "study.journal", name, space, settings.trials, config.seed, objective)
     limits = [[*fixed, f"{key}={value}"] for key, override in space.items() for value in boundary_values(override)]
     jobs = [*{job.directory: job for job in (sweep.job(each, space) for each in limits)}.values()]
     sweep.check(jobs)
@@ -51,15 +54,18 @@ def run_search(sweep: Sweep, settings: DictConfig, overrides: Sequence[str], swe
         return
     sweep.prepare()
     rows = read_earlier_rows(sweep.directory)
-    with SweepMonitor(sweep.directory, rows, study.remaining) as monitor:
+    with SweepMonitor(sweep.directory, rows, study.remaining, objective) as monitor:
         for trial in study.trials():
             job = sweep.job([*fixed, *trial_overrides(trial)], space)
             if settings.pruning:
                 job.hydra_overrides.append(_pruning_override(study, trial))
             monitor.add(job)
             monitor.errors |= sweep.launch(sweep.check([job]))
-            study.report(trial, read_row(job.values, job.directory, monitor.errors.get(job.directory)))
-    print_summary(rows, sweep.directory)
+            row = read_row(job.values, job.directory, monitor.errors.get(job.directory))
+            if row.metrics["status"] == "finished" and row.metrics.get(objective.metric) is None:
+                monitor.errors[job.directory] = explain_unranked(objective, scores_of(row.metrics))
+            study.report(trial, row)
+    print_summary(rows, sweep.directory, objective)
     if best := study.best_trial:
         command = ["python", sys.argv[0], *hydra_options(), *fixed, *trial_overrides(best)]
         print("Best trial:", quote_for_shell(command))
@@ -95,5 +101,6 @@ def _pruning_override(study: Study, trial: Trial) -> str:
         "path": quote_for_hydra(str(study.path)),
         "study": quote_for_hydra(study.name),
         "number": trial.number,
+        "metric": quote_for_hydra(study.objective.metric),
     }
     return f"hydra.sweeper.callbacks={{pruning:{{{','.join(f'{key}:{value}' for key, value in arguments.items())}}}}}"

@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.objective import DEFAULT, Objective
 from experiment.configuration.overrides import boundary_values
 from experiment.runs.recorded import is_plain_file
 from experiment.sweeps.results import Row
@@ -41,21 +42,36 @@ class Study:
         total: how many trials are to be completed or pruned.
         seed: of the choices. Each trial draws from a stream that follows from its number, so that it does not matter
             where the search was interrupted.
+        objective: another one makes another study.
 
     Raises:
         ConfigurationError: the file holds trials of this study from another space; it is not changed then.
     """
 
-    def __init__(self, path: Path, name: str, space: Mapping[str, Override], total: int, seed: int) -> None:
-        self.path, self.name, self.total, self.seed = path, name, total, seed
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        space: Mapping[str, Override],
+        total: int,
+        seed: int,
+        objective: Objective = DEFAULT,
+    ) -> None:
+        self.path, self.total, self.seed, self.objective = path, total, seed, objective
+        self.name = name if objective == DEFAULT else f"{name} for {objective.mode} {objective.metric}"
         is_plain_file(path)  # raises an error for a symbolic link
         space_now = {key: distribution(override) for key, override in space.items()}
-        self.space = _continued_space(path, name, space_now)
+        self.space = _continued_space(path, self.name, space_now)
 
     @cached_property
     def study(self) -> optuna.Study:
         """Optuna's study, which is made in the file where there is none."""
-        study = optuna.create_study(storage=open_journal(self.path), study_name=self.name, load_if_exists=True)
+        study = optuna.create_study(
+            storage=open_journal(self.path),
+            study_name=self.name,
+            direction="maximize" if self.objective.mode == "max" else "minimize",
+            load_if_exists=True,
+        )
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.FAIL)):
             self._check(trial)
         return study
@@ -110,18 +126,19 @@ class Study:
 
     @property
     def best_trial(self) -> FrozenTrial | None:
-        """The completed trial with the lowest loss, ``None`` if none was completed."""
-        return self.study.best_trial if self.study.get_trials(states=(TrialState.COMPLETE,)) else None
+        """The completed trial with the best score, ``None`` if none was completed without divergence."""
+        completed = self.study.get_trials(states=(TrialState.COMPLETE,))
+        return self.study.best_trial if any(trial.value != self.objective.worst for trial in completed) else None
 
     def report(self, trial: Trial, row: Row) -> None:
-        """Report the result of a trial; the loss of one that diverged is infinite."""
-        status, loss = row.metrics["status"], row.metrics.get("val/loss")
+        """Report the result of a trial: the worst, if it diverged; a failure, if it has no finite score."""
+        status, score = row.metrics["status"], row.metrics.get(self.objective.metric)
         if status == "interrupted":
             self.study.tell(trial, state=TrialState.PRUNED)
-        elif status in ("failed", "pending"):
+        elif status in ("failed", "pending") or (status == "finished" and score is None):
             self.study.tell(trial, state=TrialState.FAIL)
         else:
-            self.study.tell(trial, math.inf if status == "diverged" or loss is None else loss)
+            self.study.tell(trial, self.objective.worst if status == "diverged" else score)
 
 
 def _contains(space: BaseDistribution, value: Any) -> bool:

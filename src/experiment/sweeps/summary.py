@@ -1,31 +1,43 @@
 """What a sweep prints when it has ended: a table of its results, and the runs that failed."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from omegaconf import DictConfig
 
 from experiment.configuration.errors import ReportedError
+from experiment.configuration.objective import DEFAULT, Objective, suggest_objective
 from experiment.configuration.overrides import resume_command
-from experiment.runs.report import SCORES
-from experiment.sweeps.results import Row, SeedGroup, compared_loss, group_by_seed, varied_keys
+from experiment.runs.report import scores_of, sort_scores
+from experiment.sweeps.results import Row, SeedGroup, compared_score, group_by_seed, varied_keys
 
 MAX_ROWS = 20
 MAX_CHARACTERS = 30  # of a value
 UNSCORED = ("diverged", "failed", "interrupted", "pending")  # the statuses without scores
 
 
-def print_summary(rows: Sequence[Row], directory: Path) -> None:
-    """Print the table of a sweep's results, and where they are."""
-    print("", *format_table(group_by_seed(rows)), "", sep="\n")
+def print_summary(rows: Sequence[Row], directory: Path, objective: Objective) -> None:
+    """Print the table of a sweep's results, the best first, and where they are."""
+    groups = group_by_seed(rows, objective)
+    print("", *format_table(groups, objective), "", sep="\n")
+    compared = compared_score(groups, objective)
+    scores = {name for row in rows if row.metrics["status"] == "finished" for name in scores_of(row.metrics)}
+    if compared != objective and scores:
+        print(f"{explain_unranked(objective, scores)}\nUntil then, the runs are compared by {compared.metric}.\n")
     print(f"directory: {directory}\ntensorboard --logdir {shlex.quote(str(directory))}")
 
 
-def format_table(groups: Sequence[SeedGroup]) -> list[str]:
+def explain_unranked(objective: Objective, logged: Iterable[str]) -> str:
+    """Return why runs with these scores cannot be compared by the objective, and what to type so that they can."""
+    return f"objective={objective.metric}: no finite score of that name. {suggest_objective(logged)}"
+
+
+def format_table(groups: Sequence[SeedGroup], objective: Objective = DEFAULT) -> list[str]:
     """Return the lines of a table: the values that vary, the mean ± the standard deviation of each score."""
     keys = varied_keys(groups)
-    compared = (compared_loss(groups), *SCORES[1:])
+    names = {name for group in groups for row in group.rows for name in scores_of(row.metrics)}
+    compared = [compared_score(groups, objective).metric, *sort_scores(names)]
     scores = [name for name in dict.fromkeys(compared) if any(group.scores(name) for group in groups)]
     rows = [[*keys, "runs", *scores, ""]]
     for group in groups[:MAX_ROWS]:

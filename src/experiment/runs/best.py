@@ -1,0 +1,59 @@
+"""The best value of the objective that validation has given, and the warning where it gives none."""
+
+import logging
+import math
+from typing import Any
+
+from lightning.pytorch import Trainer
+
+from experiment.configuration.objective import Objective, suggest_objective
+
+log = logging.getLogger("run")  # of the run's log file; on the terminal, its warnings alone
+
+
+class BestScore:
+    """The best value of the objective so far.
+
+    Args:
+        objective: of the run.
+        warning_level: at which it is logged, once, that validation does not log the objective.
+
+    Attributes:
+        value: the best one, ``None`` before the first that is finite.
+        step: how many steps were completed when it was logged.
+    """
+
+    def __init__(self, objective: Objective, warning_level: int) -> None:
+        self.objective, self.warning_level = objective, warning_level
+        self.value: float | None = None
+        self.step: int | None = None
+        self.warned = False
+
+    def update(self, trainer: Trainer) -> bool:
+        """Compare the value of the validation that has just ended, and return whether it is the best one."""
+        metric = self.objective.metric
+        if metric not in trainer.callback_metrics:
+            if not self.warned:
+                problem = "validation logs no such score, so best.ckpt will be the last state."
+                suggestion = suggest_objective(trainer.callback_metrics)
+                log.log(self.warning_level, f"objective={metric}: {problem} {suggestion}")
+            self.warned = True
+            return False
+        value = float(trainer.callback_metrics[metric])
+        is_best = math.isfinite(value) and (self.value is None or self.objective.is_better(value, self.value))
+        if is_best:
+            self.value, self.step = value, trainer.global_step
+        return is_best
+
+    def use_last(self, value: float | None, step: int) -> None:
+        """Take the value of the last state where validation has given none: that state is kept as the best one."""
+        if self.value is None and value is not None and math.isfinite(value):
+            self.value, self.step = value, step
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best value and its step."""
+        return {"value": self.value, "step": self.step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore the best value and its step."""
+        self.value, self.step = state["value"], state["step"]
