@@ -4,12 +4,18 @@ import csv
 import re
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from lightning.pytorch import LightningModule
 
 from experiment.configuration.objective import Objective
+from experiment.configuration.overrides import parse_override
 from experiment.runs.pictures import render
+from experiment.runs.signals import RunStopped
 from experiment.sweeps.pictures import draw_sweep
+from experiment.sweeps.pruning import Pruning
 from experiment.sweeps.results import Row, group_by_seed
 from experiment.sweeps.study import Study
 from experiment.sweeps.summary import format_table
@@ -37,6 +43,11 @@ def rows(**scores: list[float | None]) -> list[Row]:
 def table(directory: str) -> list[list[str]]:
     with Path(directory, "sweep.csv").open(newline="") as file:
         return [*csv.reader(file)]
+
+
+def open_study(objective: Objective, total: int) -> Study:
+    space = {"a": parse_override("a=interval(0,1)")}
+    return Study(Path("journal"), "name", space, total, seed=0, objective=objective)
 
 
 def test_the_highest_score_comes_first_where_higher_is_better():
@@ -110,27 +121,25 @@ def test_a_search_refuses_to_rank_what_cannot_be_ranked(train, capfd):
     assert "Best trial" in capfd.readouterr().out
 
 
-def test_pruning_follows_the_objective(train):
-    """Wide networks have a high score: of those far narrower, later ones end early."""
-    search = [*SEARCH, "search.trials=12", "search.pruning=true", "trainer.check_val_every_n_epoch=1"]
-    widths = f"model.width={','.join(map(str, (*range(1, 4), *range(50, 60))))}"
-    assert train("-m", *arguments("Rising", R2, *search, widths), "hydra.sweep.dir=s") == 0
-    header, *lines = table("s")
-    runs = [dict(zip(header, line, strict=True)) for line in lines]
-    pruned = {int(run["model.width"]) for run in runs if run["status"] == "interrupted"}
-    assert pruned
-    assert min(int(run["model.width"]) for run in runs) in pruned or len(pruned) > 1
-    logs = [path.read_text() for path in Path("s").glob("*/train.log")]
-    assert any(re.search(r"pruned after \d+ steps: val/r2 \S+ is worse than the median", log) for log in logs)
+@pytest.mark.parametrize(("objective", "pruned"), [(MAX, 0.1), (Objective("val/r2"), 0.9)])
+def test_pruning_follows_the_objective(objective, pruned):
+    study = open_study(objective, total=7)
+    values = [0.5, 0.5, 0.5, 0.5, 0.5, pruned, 1 - pruned]
+    for trial, value in zip(study.trials(), values, strict=True):
+        trainer: Any = SimpleNamespace(
+            sanity_checking=False, global_step=5, callback_metrics={"val/r2": value, "val/loss": 0.0}
+        )
+        pruning = Pruning(study.path, study.name, trial.number, "val/r2")
+        if value == pruned:
+            with pytest.raises(RunStopped, match=rf"pruned after 5 steps: val/r2 {value} is worse than the median"):
+                pruning.on_validation_end(trainer, LightningModule())
+        else:
+            pruning.on_validation_end(trainer, LightningModule())
+        study.report(trial, Row({}, Path(), {"status": "finished", "val/r2": value}))
 
 
 def test_a_study_of_another_objective_is_another_study():
-    def study(objective: Objective) -> Study:
-        from experiment.configuration.overrides import parse_override
-
-        return Study(Path("journal"), "name", {"a": parse_override("a=interval(0,1)")}, 2, seed=0, objective=objective)
-
-    first, second = study(Objective()), study(MAX)
+    first, second = open_study(Objective(), total=2), open_study(MAX, total=2)
     for trial, value in zip(second.trials(), (0.5, None), strict=True):
         status = "finished" if value else "diverged"
         second.report(trial, Row({}, Path(), {"status": status, "val/r2": value}))
