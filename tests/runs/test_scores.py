@@ -101,9 +101,14 @@ def test_the_objective_is_part_of_what_the_run_is(train, capfd):
         (
             "LightningNames",
             "train/loss, train_loss, train_loss_step, val_acc, val_loss",
-            "objective=val_loss, or 'objective={metric:val_loss,mode:max}' if higher is better.",
+            "objective=val_loss",
         ),
-        ("Nameless", "train/loss", "objective=train/loss, or"),
+        (
+            "Rewarded",
+            "train/loss, val/reward",
+            "objective=val/reward, or if higher is better 'objective={metric:val/reward,mode:max}'",
+        ),
+        ("Nameless", "train/loss", "objective=train/loss"),
     ],
 )
 def test_a_run_without_its_objective_says_so_once_and_names_what_there_is(train, capfd, module, names, lines):
@@ -126,6 +131,16 @@ def test_lightnings_own_names_are_scores_and_losses(train, capfd):
     content = metrics(Path("run"))
     assert content["best"] <= content["val_loss"]
     assert {"train_loss_epoch", "val_acc", "test_loss"} < content.keys()
+
+
+def test_a_start_that_finds_nothing_left_to_train_has_the_same_scores(elsewhere):
+    start = arguments("LightningNames", "objective=train_loss", OFTEN)
+    assert faults.start(start, elsewhere / "run") == 0
+    result = faults.result(elsewhere / "run")
+    assert "train_loss" in result["metrics"]
+    (elsewhere / "run/metrics.json").unlink()
+    assert faults.start(start, elsewhere / "run") == 0
+    assert faults.result(elsewhere / "run") == result
 
 
 def test_the_last_state_is_the_best_where_validation_never_gives_the_objective(train):

@@ -63,5 +63,7 @@ def suggest_objective(names: Iterable[str]) -> str:
     # Most likely a loss of validation is meant, or else another score of validation.
     likely = min(logged, key=lambda name: (not name.startswith("val"), "loss" not in name))
     value = quote_for_hydra(likely)
-    lower, higher = (quote_for_shell([f"objective={each}"]) for each in (value, f"{{metric:{value},mode:max}}"))
-    return f"What is logged: {', '.join(logged)}. To choose one: {lower}, or {higher} if higher is better."
+    choice = quote_for_shell([f"objective={value}"])
+    if "loss" not in likely:
+        choice += ", or if higher is better " + quote_for_shell([f"objective={{metric:{value},mode:max}}"])
+    return f"What is logged: {', '.join(logged)}. To choose one: {choice}"

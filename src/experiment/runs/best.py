@@ -21,12 +21,14 @@ class BestScore:
     Attributes:
         value: the best one, ``None`` before the first that is finite.
         step: how many steps were completed when it was logged.
+        newest: the value of the last validation, ``None`` if that had none.
     """
 
     def __init__(self, objective: Objective, warning_level: int) -> None:
         self.objective, self.warning_level = objective, warning_level
         self.value: float | None = None
         self.step: int | None = None
+        self.newest: float | None = None
         self.warned = False
 
     def update(self, trainer: Trainer) -> bool:
@@ -37,9 +39,9 @@ class BestScore:
                 problem = "validation logs no such score, so best.ckpt will be the last state."
                 suggestion = suggest_objective(trainer.callback_metrics)
                 log.log(self.warning_level, f"objective={metric}: {problem} {suggestion}")
-            self.warned = True
+            self.warned, self.newest = True, None
             return False
-        value = float(trainer.callback_metrics[metric])
+        self.newest = value = float(trainer.callback_metrics[metric])
         is_best = math.isfinite(value) and (self.value is None or self.objective.is_better(value, self.value))
         if is_best:
             self.value, self.step = value, trainer.global_step
@@ -51,9 +53,9 @@ class BestScore:
             self.value, self.step = value, step
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the best value and its step."""
-        return {"value": self.value, "step": self.step}
+        """Return the best value, its step, and the newest value."""
+        return {"value": self.value, "step": self.step, "newest": self.newest}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore the best value and its step."""
-        self.value, self.step = state["value"], state["step"]
+        """Restore the best value, its step, and the newest value."""
+        self.value, self.step, self.newest = state["value"], state["step"], state["newest"]

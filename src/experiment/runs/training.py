@@ -25,7 +25,7 @@ from experiment.runs.objects import make_callbacks, make_model_and_data, trainer
 from experiment.runs.pictures import FinishedRun, draw_pictures
 from experiment.runs.provenance import record_start
 from experiment.runs.randomness import Randomness
-from experiment.runs.report import select_scores
+from experiment.runs.report import SCORES, select_scores
 from experiment.runs.resume import ResumePoint
 from experiment.runs.saving import SavePoints
 from experiment.runs.signals import SignalHandler
@@ -109,8 +109,11 @@ class LightningTraining:
         self.signals.check()
         scores = self._score(trainer, model, data)
         if self.logger:
-            scores |= self.logger.logged  # the last one logged, where that is not at each step
+            # What is not in the log, a start that resumes after the last step does not know.
+            scores = {name: score for name, score in scores.items() if name in SCORES} | self.logger.logged
             self.logger.sync()
+        if self.best_score.newest is not None:
+            scores.setdefault(self.objective.metric, self.best_score.newest)
         draw_pictures(FinishedRun.read(self.directory.path, model, data, self.checkpoints.step), self.views)
         metrics: dict[str, Any] = {name: float(scores[name]) for name in select_scores(scores, self.objective)}
         self.best_score.use_last(metrics.get(self.objective.metric), self.checkpoints.step)
