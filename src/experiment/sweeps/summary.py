@@ -24,7 +24,10 @@ def print_summary(rows: Sequence[Row], directory: Path, objective: Objective) ->
     compared = compared_score(groups, objective)
     scores = {name for row in rows if row.metrics["status"] == "finished" for name in scores_of(row.metrics)}
     if compared != objective and scores:
-        print(f"{explain_unranked(objective, scores)}\nUntil then, the runs are compared by {compared.metric}.\n")
+        print(explain_unranked(objective, scores))
+        if compared.metric in scores:
+            print(f"Until then, the runs are compared by {compared.metric}.")
+        print()
     print(f"directory: {directory}\ntensorboard --logdir {shlex.quote(str(directory))}")
 
 
