@@ -101,8 +101,15 @@ def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     for directory in arguments.config_dir:
         if not directory.is_dir():
             parser.error(f"--config-dir {directory}: there is no such directory")
-        sys.path.append(str(directory.absolute()))
+        add_import_directory(directory)
     return arguments
+
+
+def add_import_directory(directory: Path) -> None:
+    """Let Python import modules from a directory, after all others."""
+    path = str(directory.absolute())
+    if path not in sys.path:
+        sys.path.append(path)
 
 
 @contextmanager
