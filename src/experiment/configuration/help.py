@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -10,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiment.configuration.descriptions import describe_type, format_value
 from experiment.configuration.keys import key_schemas, model_of
 from experiment.configuration.models import RunConfig
-from experiment.configuration.overrides import program
+from experiment.configuration.overrides import program_name
 from experiment.configuration.references import call_resolvers
 from experiment.configuration.unions import CustomClass
 
@@ -51,11 +50,7 @@ def help_text(*, _root_: DictConfig) -> str:
     config: Any = OmegaConf.to_container(call_resolvers(OmegaConf.masked_copy(_root_, keys)))
     table = "\n".join(line for name in RunConfig.model_fields for line in _group_rows(name, config.get(name)))
     # Hydra takes the text for a string.Template.
-    return TEMPLATE.format(table=table, program=_program()).replace("$", "$$")
-
-
-def _program() -> str:
-    return " ".join(Path(word).name for word in program())
+    return TEMPLATE.format(table=table, program=program_name()).replace("$", "$$")
 
 
 def _group_rows(name: str, value: Any) -> Iterator[str]:

@@ -89,6 +89,11 @@ def program() -> list[str]:
     return ["python", *(["-m", path.parent.name] if path.name == "__main__.py" else [sys.argv[0]])]
 
 
+def program_name() -> str:
+    """Return how messages name this process's command."""
+    return " ".join(Path(word).name for word in program())
+
+
 def resume_command(hydra: DictConfig) -> str:
     """Return the command that resumes this process's run or sweep: its own, with the directory named."""
     is_sweep = hydra.mode == RunMode.MULTIRUN
