@@ -1,5 +1,8 @@
 """The functions of the package: what the commands do, in Python."""
 
+import logging
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +110,34 @@ def test_a_wrong_configuration_leaves_nothing_behind():
 def test_a_dry_run_leaves_nothing_behind():
     assert experiment.run(experiment.compose(["trainer.fast_dev_run=true"]), "run") == {}
     assert [*Path().iterdir()] == []
+
+
+def test_the_log_of_a_run_is_complete_whatever_the_program_logs(caplog, monkeypatch):
+    caplog.set_level(logging.WARNING)
+    monkeypatch.setattr(logging.getLogger("experiment"), "level", logging.NOTSET)
+    handlers = [*logging.getLogger().handlers]
+    experiment.run(experiment.compose([SHORT]), "run")
+    assert "finished after 5 epochs" in Path("run/train.log").read_text()
+    assert logging.getLogger().handlers == handlers
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
+def test_a_signal_is_the_exception_that_python_has_for_it(monkeypatch, number, expected):
+    steps = []
+
+    def end(self, *_):
+        steps.append(0)
+        if len(steps) == 5:
+            os.kill(os.getpid(), number)
+
+    config = experiment.compose(["trainer.max_epochs=20"])
+    with monkeypatch.context() as patch:
+        patch.setattr("experiment.points.classifier.PointsClassifier.on_train_batch_end", end)
+        with pytest.raises(expected):
+            experiment.run(config, "run")
+    assert metrics(Path("run"))["status"] == "interrupted"
+    assert experiment.run(config, "run")["step"] == 20
+    assert [loss for _, loss in curve(Path("run"))] == plain_loop(epochs=20)[0]
 
 
 def test_code_of_ones_own():

@@ -2,7 +2,8 @@
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,6 +20,7 @@ from experiment.configuration.compose import compose_with_hydra, hydra_initializ
 from experiment.configuration.errors import ReportedError
 from experiment.configuration.refusals import explain_hydra_error
 from experiment.runs.directory import RunDirectory
+from experiment.runs.signals import Interrupted
 from experiment.sweeps.results import read_earlier_rows
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def run(config: DictConfig, directory: str | Path | None = None) -> dict[str, An
 
     Raises:
         ConfigurationError: it cannot be run, or not in this directory; nothing is changed then.
+        KeyboardInterrupt: Ctrl-C was pressed; a checkpoint is saved, and a run in the same directory resumes.
+        SystemExit: SIGTERM was received; likewise.
     """
     if directory is None and "hydra" not in config and HydraConfig.initialized():  # a job of Hydra's
         return _run_job(config)
@@ -62,16 +66,12 @@ def run(config: DictConfig, directory: str | Path | None = None) -> dict[str, An
             config.hydra.run.dir = str(directory)
     OmegaConf.clear_cache(config)  # of the time, which names the directory
     config.hydra.mode = RunMode.RUN
-    with hydra_initialized():
+    with _python_exceptions(), hydra_initialized():
         callbacks = Callbacks(config)
-        try:
-            callbacks.on_run_start(config=config, config_name="config")
-        except CallbackError as error:
-            raise error.__cause__ or error from None
+        callbacks.on_run_start(config=config, config_name="config")
         context = HydraContext(GlobalHydra.instance().config_loader(), callbacks)
-        has_handlers = bool(logging.getLogger().handlers)  # a program's own logging is left as it is
-        job = run_job(_run_job, config, "hydra.run.dir", None, context, configure_logging=not has_handlers)
-    metrics: dict[str, Any] = job.return_value
+        job = run_job(_run_job, config, "hydra.run.dir", None, context, configure_logging=not _logging_is_configured())
+        metrics: dict[str, Any] = job.return_value
     return metrics
 
 
@@ -88,7 +88,7 @@ def sweep(overrides: Sequence[str], config_dir: str | Path | None = None) -> lis
     """
     path = _as_path(config_dir)
     try:
-        with hydra_initialized(path) as hydra:
+        with _python_exceptions(), hydra_initialized(path) as hydra:
             directory = hydra.multirun("config", _run_job, [*overrides, "hydra.mode=MULTIRUN"])
     except ReportedError:
         raise
@@ -139,6 +139,27 @@ def _run_job(config: DictConfig) -> dict[str, Any]:
     from experiment.runs.run import run  # here, so that help and errors need not wait for torch
 
     return run(config)
+
+
+def _logging_is_configured() -> bool:
+    """Whether the program has its own logging. That is left as it is, but what ``train.log`` holds is let through."""
+    if not logging.getLogger().handlers:
+        return False
+    for logger in map(logging.getLogger, ("experiment", "run")):
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
+    return True
+
+
+@contextmanager
+def _python_exceptions() -> Iterator[None]:
+    """Raise what Python's users expect instead of the exceptions that only the commands handle."""
+    try:
+        yield
+    except CallbackError as error:
+        raise error.__cause__ or error from None
+    except Interrupted as error:
+        raise KeyboardInterrupt(str(error)) if error.status == 130 else SystemExit(error.status) from error
 
 
 def _as_path(directory: str | Path | None) -> Path | None:
