@@ -70,14 +70,16 @@ def test_a_run_equals_that_of_the_command(run):
 
 
 def test_runs_follow_each_other_in_one_process():
-    config = experiment.compose([SHORT])
-    first = experiment.run(config)
-    config.seed = 1
-    second = experiment.run(config)
+    configs = [experiment.compose([SHORT]), experiment.compose([SHORT, "seed=1"])]
+    first, second = map(experiment.run, configs)
     assert first["train/loss"] != second["train/loss"]
+    assert [metrics(Path(config.hydra.run.dir)) for config in configs] == [first, second]
     assert len([*Path("outputs").glob("*/*/metrics.json")]) == 2
-    config.seed = 0
-    assert experiment.run(config, "again") | {"seconds": 0} == first | {"seconds": 0}
+    assert experiment.run(configs[0]) == first
+    configs[1].seed = 0
+    with pytest.raises(ConfigurationError, match="holds a run of another configuration:\n  seed: 1 there, 0 here"):
+        experiment.run(configs[1])
+    assert experiment.run(configs[1], "again") | {"seconds": 0} == first | {"seconds": 0}
 
 
 def test_a_run_resumes_extends_and_is_returned():

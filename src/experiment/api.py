@@ -13,7 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import run_job
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from experiment.command import CallbackError, add_import_directory
 from experiment.configuration.compose import compose_with_hydra, hydra_initialized
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> DictConfig:
     """Return the configuration that overrides compose, validated.
 
-    Its key ``hydra`` is Hydra's own part, which says where the run is made: ``hydra.run.dir``.
+    Its key ``hydra`` is Hydra's own part. There, ``run.dir`` is the directory of the run: by default a new one under
+    ``outputs/``, named by the time of composing.
 
     Args:
         overrides: as on the command line: ``["optimizer.lr=0.5", "model.hidden=[8,8]"]``.
@@ -39,7 +40,9 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     Raises:
         ConfigurationError: an override or a value is wrong.
     """
-    return compose_with_hydra(overrides, _as_path(config_dir))
+    config = compose_with_hydra(overrides, _as_path(config_dir))
+    _ = config.hydra.run.dir  # resolves the time, and keeps it in the configuration
+    return config
 
 
 def run(config: DictConfig, directory: str | Path | None = None) -> dict[str, Any]:
@@ -49,7 +52,7 @@ def run(config: DictConfig, directory: str | Path | None = None) -> dict[str, An
 
     Args:
         config: from ``compose``, maybe changed since, or of a job of Hydra's. It is not modified.
-        directory: of the run. By default that of ``hydra.run.dir``: a new one under ``outputs/`` for each call.
+        directory: of the run, by default ``config.hydra.run.dir``.
 
     Raises:
         ConfigurationError: it cannot be run, or not in this directory; nothing is changed then.
@@ -64,7 +67,6 @@ def run(config: DictConfig, directory: str | Path | None = None) -> dict[str, An
             config.hydra = compose_with_hydra([]).hydra
         if directory is not None:
             config.hydra.run.dir = str(directory)
-    OmegaConf.clear_cache(config)  # of the time, which names the directory
     config.hydra.mode = RunMode.RUN
     with _python_exceptions(), hydra_initialized():
         callbacks = Callbacks(config)
