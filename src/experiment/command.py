@@ -20,7 +20,7 @@ from experiment.configuration.errors import ConfigurationError, ReportedError, f
 from experiment.configuration.help import help_text
 from experiment.configuration.identity import is_dry_run
 from experiment.configuration.keys import GROUPS
-from experiment.configuration.overrides import quote_for_shell, resume_command
+from experiment.configuration.overrides import program_name, quote_for_shell, resume_command
 from experiment.configuration.refusals import explain_hydra_error
 from experiment.runs.checks import check_jobs
 from experiment.runs.directory import make_directory
@@ -49,7 +49,7 @@ class CheckBeforeRun(Callback):
         """Check, and make the directory; any error is the cause of a ``CallbackError``."""
         try:
             if config.get("search"):
-                raise ConfigurationError("search: a search is a sweep: python train.py -m")
+                raise ConfigurationError(f"search: a search is a sweep: {program_name()} -m")
             check_jobs([(without_hydra(config), Path(config.hydra.run.dir))], config.hydra)
             if is_dry_run(config):  # a temporary directory for Hydra, which the dry run removes
                 with read_write(config):
@@ -101,8 +101,15 @@ def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     for directory in arguments.config_dir:
         if not directory.is_dir():
             parser.error(f"--config-dir {directory}: there is no such directory")
-        sys.path.append(str(directory.absolute()))
+        add_import_directory(directory)
     return arguments
+
+
+def add_import_directory(directory: Path) -> None:
+    """Let Python import modules from a directory, after all others."""
+    path = str(directory.absolute())
+    if path not in sys.path:
+        sys.path.append(path)
 
 
 @contextmanager

@@ -5,10 +5,10 @@ from pathlib import Path
 
 from experiment.command import errors_reported, parse_arguments, run_directory_parser
 from experiment.configuration.errors import ConfigurationError, ReportedError
-from experiment.runs.checkpoint_files import load_newest
 from experiment.runs.directory import RunDirectory
 from experiment.runs.objects import load_recorded, make_callbacks, make_model_and_data
 from experiment.runs.pictures import FinishedRun, draw_pictures
+from experiment.runs.weights import find_weights, load_weights
 from experiment.terminal import printable
 
 
@@ -19,13 +19,11 @@ def redraw(directory: RunDirectory, trusted: bool = False) -> None:
         ConfigurationError: the directory holds no run, no checkpoint, or a run that cannot be loaded on this machine.
     """
     config = load_recorded(directory, trusted)
-    path, checkpoint = load_newest(directory.checkpoints)
-    if path is None:
-        raise ConfigurationError(f"{directory.path} holds no checkpoint to draw.")
+    path, checkpoint = find_weights(directory)
     model, data = make_model_and_data(config)
     callbacks = make_callbacks(config)
+    load_weights(model, checkpoint, path)
     try:
-        model.load_state_dict(checkpoint["state_dict"], assign=True)  # in the precision of the checkpoint
         for callback in callbacks:
             if state := checkpoint["callbacks"].get(callback.state_key):
                 callback.load_state_dict(state)

@@ -1,6 +1,7 @@
 """The sweeper of ``experiment``. Hydra accepts plugins from the package ``hydra_plugins`` only."""
 
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -37,7 +38,8 @@ class ExperimentSweeper(Sweeper):
         self.runs = Sweep(self.loader, config, launcher)
 
     @override
-    def sweep(self, arguments: list[str]) -> None:
+    def sweep(self, arguments: list[str]) -> Path:
+        """Run the sweep, and return its directory."""
         typed = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
         parsed = OverridesParser.create(self.loader).parse_overrides(typed)
         overrides = {each.get_key_element(): each for each in parsed}
@@ -46,13 +48,14 @@ class ExperimentSweeper(Sweeper):
         config = self.runs.composer.compose(fixed)
         if not config.get("search"):
             run_grid(self.runs, [*overrides.values()])
-            return
+            return self.runs.directory
         validate(config)
         if find_spec("optuna") is None:
             raise ConfigurationError("search=optuna needs Optuna: pip install -c constraints.txt -e '.[optuna]'")
         from experiment.sweeps.search import run_search  # here, since Optuna is optional
 
         run_search(self.runs, config.search, fixed, swept)
+        return self.runs.directory
 
 
 ConfigStore.instance().store(

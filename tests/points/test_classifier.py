@@ -1,5 +1,8 @@
 """The network and its LightningModule, beside the same thing written out."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +12,7 @@ from torch import nn
 from experiment.points import shapes
 from experiment.points.classifier import LOSSES, PointsClassifier
 from experiment.points.net import SimpleNet
-from tests.conftest import Reference, plain_loop
+from tests.conftest import Reference, checkpoint, plain_loop
 
 
 def test_the_initial_weights_are_the_references():
@@ -71,3 +74,15 @@ def test_scikit_learns_network_reaches_the_same_accuracy():
     _, ours = plain_loop()
     accuracy = ((ours(torch.FloatTensor(test_x)) > 0.5).numpy()[:, 0] == test_y).mean()
     assert theirs.score(test_x, test_y) == pytest.approx(accuracy, abs=0.03)
+
+
+def test_a_checkpoint_is_loaded_as_lightning_does(run):
+    directory = run("model.hidden=[8]", "model.activation=tanh", "trainer.max_epochs=5")
+    saved = checkpoint(directory)
+    assert saved["hyper_parameters"] == {"hidden": [8], "activation": "tanh", "loss": "bce"}
+    code = """
+from experiment.points.classifier import PointsClassifier
+print(PointsClassifier.load_from_checkpoint("run/checkpoints/last.ckpt").net.fc2.weight.tolist())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{saved['state_dict']['net.fc2.weight'].tolist()}\n"

@@ -1,9 +1,7 @@
 """The text of ``--help``."""
 
-import sys
 import textwrap
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -11,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from experiment.configuration.descriptions import describe_type, format_value
 from experiment.configuration.keys import key_schemas, model_of
 from experiment.configuration.models import RunConfig
+from experiment.configuration.overrides import program_name
 from experiment.configuration.references import call_resolvers
 from experiment.configuration.unions import CustomClass
 
@@ -18,8 +17,8 @@ TEMPLATE = """\
 Trains, validates and tests a network on points of the plane, and writes all results into the run's directory. The same
 command with the same hydra.run.dir resumes an interrupted run.
 
-  python {program} [key=value ...]          one run
-  python {program} -m key=a,b ...           a sweep: one run for every combination
+  {program} [key=value ...]          one run
+  {program} -m key=a,b ...           a sweep: one run for every combination
 
 The keys with their defaults, allowed values and meanings:
 
@@ -35,11 +34,11 @@ Directories:
   hydra.sweep.dir=DIR  of the sweep; by default a dated one under multirun/
 
 Examples:
-  python {program} optimizer.lr=0.5 model.hidden=[8,8]
-  python {program} data.line=[1,-2,0.5] data.num_points=500 data.batch_size=32 trainer.max_epochs=100
-  python {program} -m optimizer.lr=0.01,0.1,1 seed=0,1
-  python {program} -m search=optuna search.trials=20 model.hidden=[4],[8],[16]
-  python {program} --config-dir examples/digits experiment=digits
+  {program} optimizer.lr=0.5 model.hidden=[8,8]
+  {program} data.line=[1,-2,0.5] data.num_points=500 data.batch_size=32 trainer.max_epochs=100
+  {program} -m optimizer.lr=0.01,0.1,1 seed=0,1
+  {program} -m search=optuna search.trials=20 model.hidden=[4],[8],[16]
+  {program} --config-dir examples/digits experiment=digits
 
 Hydra's options: --cfg job prints the composed configuration without a run, --hydra-help lists the others.
 """
@@ -51,7 +50,7 @@ def help_text(*, _root_: DictConfig) -> str:
     config: Any = OmegaConf.to_container(call_resolvers(OmegaConf.masked_copy(_root_, keys)))
     table = "\n".join(line for name in RunConfig.model_fields for line in _group_rows(name, config.get(name)))
     # Hydra takes the text for a string.Template.
-    return TEMPLATE.format(table=table, program=Path(sys.argv[0]).name).replace("$", "$$")
+    return TEMPLATE.format(table=table, program=program_name()).replace("$", "$$")
 
 
 def _group_rows(name: str, value: Any) -> Iterator[str]:

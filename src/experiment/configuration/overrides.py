@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -82,12 +83,23 @@ def quote_for_shell(words: Iterable[str]) -> str:
     return " ".join(map(quote, words))
 
 
+def program() -> list[str]:
+    """Return the words that start this process's command: ``python train.py``, or ``python -m experiment``."""
+    path = Path(sys.argv[0])
+    return ["python", *(["-m", path.parent.name] if path.name == "__main__.py" else [sys.argv[0]])]
+
+
+def program_name() -> str:
+    """Return how messages name this process's command."""
+    return " ".join(Path(word).name for word in program())
+
+
 def resume_command(hydra: DictConfig) -> str:
     """Return the command that resumes this process's run or sweep: its own, with the directory named."""
     is_sweep = hydra.mode == RunMode.MULTIRUN
     key, directory = ("hydra.sweep.dir", hydra.sweep.dir) if is_sweep else ("hydra.run.dir", hydra.runtime.output_dir)
     arguments = [argument for argument in sys.argv[1:] if not argument.startswith(f"{key}=")]
-    return quote_for_shell(["python", sys.argv[0], *arguments, f"{key}={quote_for_hydra(directory)}"])
+    return quote_for_shell([*program(), *arguments, f"{key}={quote_for_hydra(directory)}"])
 
 
 def hydra_options() -> list[str]:

@@ -12,7 +12,13 @@ from omegaconf import DictConfig
 from experiment.configuration import CONF
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.keys import known_keys
-from experiment.configuration.overrides import expand_sweep, parse_override, quote_for_hydra, quote_for_shell
+from experiment.configuration.overrides import (
+    expand_sweep,
+    parse_override,
+    program_name,
+    quote_for_hydra,
+    quote_for_shell,
+)
 from experiment.configuration.suggestions import UNKNOWN_KEY, explain_unknown_key
 from experiment.configuration.validation import find_problems
 
@@ -67,7 +73,7 @@ class _OverrideCheck:
         if parsed.is_sweep_override() and parsed.is_hydra_override():
             raise _SweepError("Hydra's own keys take one value")
         if parsed.is_sweep_override() and not self.is_sweep:
-            raise _SweepError("several values make a sweep: python train.py -m")
+            raise _SweepError(f"several values make a sweep: {program_name()} -m")
         return list(expand_sweep(override))
 
     def _compose(self, *more: str) -> DictConfig:

@@ -36,7 +36,8 @@ class PointsClassifier(LightningModule):
         hidden: the widths of the hidden layers.
         activation: of the hidden layers, a key of ``net.ACTIVATIONS``.
         loss: a key of ``LOSSES``.
-        optimizer: returns an optimizer of the parameters it is given.
+        optimizer: returns an optimizer of the parameters it is given; ``None`` for a model that is not trained.
+            A checkpoint holds the other arguments, so that ``load_from_checkpoint`` needs none.
     """
 
     def __init__(
@@ -44,9 +45,10 @@ class PointsClassifier(LightningModule):
         hidden: list[int],
         activation: str,
         loss: str,
-        optimizer: Callable[[Iterator[nn.Parameter]], Optimizer],
+        optimizer: Callable[[Iterator[nn.Parameter]], Optimizer] | None = None,
     ) -> None:
         super().__init__()
+        self.save_hyperparameters(ignore="optimizer")
         self.net = SimpleNet(hidden, activation)
         self.loss = LOSSES[loss]
         self.optimizer = optimizer
@@ -77,5 +79,5 @@ class PointsClassifier(LightningModule):
         self.log_dict(scores, batch_size=len(points))
 
     @override
-    def configure_optimizers(self) -> Optimizer:
-        return self.optimizer(self.parameters())
+    def configure_optimizers(self) -> Optimizer | None:
+        return self.optimizer(self.parameters()) if self.optimizer else None

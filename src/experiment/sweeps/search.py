@@ -1,6 +1,5 @@
 """A search: a sweep whose runs Optuna chooses, each from the results of those before, for the best objective."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ from experiment.configuration.overrides import (
     boundary_values,
     hydra_options,
     parse_override,
+    program,
     quote_for_hydra,
     quote_for_shell,
 )
@@ -67,7 +67,7 @@ def run_search(sweep: Sweep, settings: DictConfig, overrides: Sequence[str], swe
             study.report(trial, row)
     print_summary(rows, sweep.directory, objective)
     if best := study.best_trial:
-        command = ["python", sys.argv[0], *hydra_options(), *fixed, *trial_overrides(best)]
+        command = [*program(), *hydra_options(), *fixed, *trial_overrides(best)]
         print("Best trial:", quote_for_shell(command))
     raise_if_failed(rows, monitor.errors, sweep.config.hydra)
 

@@ -1,0 +1,77 @@
+"""``python -m experiment.evaluate``."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from experiment import evaluate
+from experiment.runs.report import format_scores
+from tests.conftest import ROOT, checkpoint, metrics, snapshot
+
+DIGITS = ["--config-dir", str(ROOT / "examples/digits")]
+
+
+@pytest.fixture
+def score(monkeypatch, capfd):
+    """``python -m experiment.evaluate run …``, in this process; returns what it prints, or its error."""
+
+    def start(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["evaluate", "run", *arguments])
+        capfd.readouterr()
+        try:
+            evaluate.main()
+        except SystemExit as stop:
+            return str(stop.code)
+        return capfd.readouterr().out
+
+    return start
+
+
+def test_a_run_scores_what_it_scored_and_is_not_changed(run, score):
+    directory = run("trainer.max_epochs=60", "data.noise=0.1", "data.batch_size=30")
+    before = snapshot(directory)
+    content = metrics(directory)
+    expected = {key: value for key, value in content.items() if key.startswith("test/")}
+    assert score() == "   ".join(format_scores(expected)) + "\n"
+    assert evaluate.evaluate(evaluate.RunDirectory(directory)) == expected
+    assert snapshot(directory) == before
+    assert [*Path().iterdir()] == [directory]
+
+
+def test_other_data_and_the_best_weights(run, score):
+    directory = run("optimizer.lr=1", "trainer.max_epochs=60")
+    other = run("optimizer.lr=1", "trainer.max_epochs=60", "data.num_test=50", name="other")
+    assert (
+        score("data.num_test=50")
+        == "   ".join(format_scores({key: value for key, value in metrics(other).items() if key.startswith("test/")}))
+        + "\n"
+    )
+    assert len({score(), score("seed=1"), score("data.line=[1,-1,0]")}) == 3
+    best = checkpoint(directory, "best")
+    assert best["global_step"] == 60 or score("--checkpoint", "best") != score()
+    (directory / "checkpoints/last.ckpt").write_bytes((directory / "checkpoints/best.ckpt").read_bytes())
+    assert score("--checkpoint", "best") == score()
+
+
+def test_a_run_of_ones_own(run, score):
+    directory = run(*DIGITS, "experiment=digits", "trainer.max_epochs=2")
+    sys.path.remove(DIGITS[1])
+    for name in [name for name in sys.modules if name == "digits"]:
+        del sys.modules[name]
+    assert "name the directory of code that is not installed: --config-dir DIR" in score()
+    before = snapshot(directory)
+    assert f"test/accuracy {metrics(directory)['test/accuracy']:.5g}" in score(*DIGITS, "data.batch_size=8")
+    assert snapshot(directory) == before
+
+
+def test_what_cannot_be_scored_is_one_message(run, score):
+    assert score() == "run holds no run."
+    directory = run("trainer.max_epochs=5")
+    assert "data.num_test=0: a whole number" in score("data.num_test=0")
+    assert "model.hidden=[8]: can be changed are data" in score("model.hidden=[8]")
+    assert "data.noize=0.1: there is no such key" in score("data.noize=0.1")
+    for path in (directory / "checkpoints").iterdir():
+        path.unlink()
+    assert score() == "run holds no checkpoint."
+    assert "best.ckpt does not exist" in score("--checkpoint", "best")

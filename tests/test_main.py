@@ -1,0 +1,73 @@
+"""``python -m experiment``, with the configuration that the package brings."""
+
+import os
+import runpy
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.conftest import ROOT, metrics, plain_loop
+from tests.runs.test_run import curve
+
+
+@pytest.fixture
+def main(monkeypatch, capfd):
+    """``python -m experiment …``, in this process; returns the exit status and what it prints."""
+
+    def start(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", [str(ROOT / "src/experiment/__main__.py"), *arguments])
+        capfd.readouterr()
+        try:
+            runpy.run_module("experiment", run_name="__main__", alter_sys=False)
+        except SystemExit as stop:
+            return (stop.code, *capfd.readouterr())
+        return (0, *capfd.readouterr())
+
+    return start
+
+
+def test_a_run_is_the_reference(main):
+    status, out, err = main("trainer.max_epochs=9", "hydra.run.dir=run")
+    assert (status, err) == (0, "")
+    assert "directory: run" in out
+    assert [loss for _, loss in curve(Path("run"))] == plain_loop(epochs=9)[0]
+
+
+def test_a_sweep_with_code_of_ones_own(main):
+    digits = ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits"]
+    status, _, _ = main("-m", *digits, "trainer.max_epochs=1", "model.hidden=4,8", "hydra.sweep.dir=sweep")
+    assert status == 0
+    assert len([*Path("sweep").glob("*/metrics.json")]) == 2
+
+
+def test_help_and_errors_name_this_command(main):
+    assert "  python -m experiment -m key=a,b ..." in main("--help")[1]
+    status, _, err = main("seed=0,1")
+    assert status == 1
+    assert "several values make a sweep: python -m experiment -m" in err
+    Path("sweep/seed=0").mkdir(parents=True)
+    Path("sweep/seed=0/metrics.json").mkdir()
+    status, _, err = main("-m", "seed=0,1", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
+    assert status == 1
+    assert "To run them again: python -m experiment -m seed=0,1" in err
+
+
+def test_the_wheel_brings_the_configuration():
+    """Lay the files out as pyproject.toml says the wheel has them, and run from there."""
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    for package in wheel["packages"]:
+        shutil.copytree(ROOT / package, Path("wheel", Path(package).name))
+    for source, place in wheel["force-include"].items():
+        shutil.copytree(ROOT / source, Path("wheel", place))
+    command = [sys.executable, "-m", "experiment", "trainer.max_epochs=5", "hydra.run.dir=run"]
+    environment = os.environ | {"PYTHONPATH": str(Path("wheel").absolute())}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert metrics(Path("run"))["status"] == "finished"
+    sources = yaml.safe_load(Path("run/.hydra/hydra.yaml").read_text())["hydra"]["runtime"]["config_sources"]
+    assert str(Path("wheel/experiment/conf").absolute()) in [source["path"] for source in sources]
