@@ -138,3 +138,10 @@ def test_a_shape_of_ones_own_is_three_places(elsewhere):
     assert metrics(Path("copy/run"))["status"] == "finished"
     done = subprocess.run([*command, "data.radius=-1"], cwd="copy", env=environment, capture_output=True, text=True)
     assert "data.radius=-1: a number > 0" in done.stderr
+
+
+def test_the_python_that_is_shown_works(elsewhere):
+    (code,) = re.findall(r"```py\n(import experiment\n.*?)```", README, re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (elsewhere / "outputs/fast/metrics.json").exists()
