@@ -20,8 +20,9 @@ from experiment.configuration.overrides import (
     quote_for_shell,
 )
 from experiment.runs.report import scores_of
+from experiment.sweeps.jobs import Job
 from experiment.sweeps.monitor import SweepMonitor
-from experiment.sweeps.results import read_earlier_rows, read_row
+from experiment.sweeps.results import Row, read_earlier_rows, read_row
 from experiment.sweeps.study import Study, trial_overrides
 from experiment.sweeps.summary import explain_unranked, print_summary, raise_if_failed
 from experiment.sweeps.sweep import Sweep
@@ -59,17 +60,22 @@ def run_search(sweep: Sweep, settings: DictConfig, overrides: Sequence[str], swe
             job = sweep.job([*fixed, *trial_overrides(trial)], space)
             if settings.pruning:
                 job.hydra_overrides.append(_pruning_override(study, trial))
-            monitor.add(job)
-            monitor.errors |= sweep.launch(sweep.check([job]))
-            row = read_row(job.values, job.directory, monitor.errors.get(job.directory))
-            if row.metrics["status"] == "finished" and row.metrics.get(objective.metric) is None:
-                monitor.errors[job.directory] = explain_unranked(objective, scores_of(row.metrics))
-            study.report(trial, row)
+            study.report(trial, _run_trial(sweep, job, monitor, objective))
     print_summary(rows, sweep.directory, objective)
     if best := study.best_trial:
         command = [*program(), *hydra_options(), *fixed, *trial_overrides(best)]
         print("Best trial:", quote_for_shell(command))
     raise_if_failed(rows, monitor.errors, sweep.config.hydra)
+
+
+def _run_trial(sweep: Sweep, job: Job, monitor: SweepMonitor, objective: Objective) -> Row:
+    """Run the job of a trial, and return its result; a finished run without the objective is an error."""
+    monitor.add(job)
+    monitor.errors |= sweep.launch(sweep.check([job]))
+    row = read_row(job.values, job.directory, monitor.errors.get(job.directory))
+    if row.metrics["status"] == "finished" and row.metrics.get(objective.metric) is None:
+        monitor.errors[job.directory] = explain_unranked(objective, scores_of(row.metrics))
+    return row
 
 
 def _search_space(configured: DictConfig, fixed: Sequence[str], swept: Mapping[str, Override]) -> dict[str, Override]:
