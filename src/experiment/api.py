@@ -15,9 +15,9 @@ from hydra.core.utils import run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, open_dict
 
-from experiment.command import CallbackError, add_import_directory
+from experiment.command import add_import_directory
 from experiment.configuration.compose import compose_with_hydra, hydra_initialized
-from experiment.configuration.errors import ReportedError
+from experiment.configuration.errors import CarriedError, ReportedError
 from experiment.configuration.refusals import explain_hydra_error
 from experiment.runs.directory import RunDirectory
 from experiment.runs.signals import Interrupted
@@ -158,7 +158,7 @@ def _python_exceptions() -> Iterator[None]:
     """Raise what Python's users expect instead of the exceptions that only the commands handle."""
     try:
         yield
-    except CallbackError as error:
+    except CarriedError as error:
         raise error.__cause__ or error from None
     except Interrupted as error:
         raise KeyboardInterrupt(str(error)) if error.status == 130 else SystemExit(error.status) from error

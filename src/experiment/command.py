@@ -16,7 +16,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from experiment.configuration.compose import without_hydra
-from experiment.configuration.errors import ConfigurationError, ReportedError, format_error
+from experiment.configuration.errors import CarriedError, ConfigurationError, ReportedError, format_error
 from experiment.configuration.help import help_text
 from experiment.configuration.identity import is_dry_run
 from experiment.configuration.keys import GROUPS
@@ -38,15 +38,11 @@ ConfigStore.instance().store(
 )
 
 
-class CallbackError(BaseException):
-    """Carries an error out of a Hydra callback, where an ``Exception`` would become a warning."""
-
-
 class CheckBeforeRun(Callback):
     """Checks a run's configuration and its directory before Hydra makes the directory."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check, and make the directory; any error is the cause of a ``CallbackError``."""
+        """Check, and make the directory; any error is the cause of a ``CarriedError``."""
         try:
             if config.get("search"):
                 raise ConfigurationError(f"search: a search is a sweep: {program_name()} -m")
@@ -56,7 +52,7 @@ class CheckBeforeRun(Callback):
                     config.hydra.run.dir = tempfile.mkdtemp()
             make_directory(Path(config.hydra.run.dir), "hydra.run.dir")
         except Exception as error:
-            raise CallbackError from error
+            raise CarriedError from error
 
 
 def command(main: Main) -> Main:
@@ -131,10 +127,10 @@ def errors_reported(explain: Callable[[BaseException], str] = format_error) -> I
         resume = f" To resume: {again}" if hydra else ""
         print(f"Interrupted{'.' if hydra else ' before anything was trained.'}{resume}", file=sys.stderr)
         sys.exit(getattr(error, "status", 130))
-    except (Exception, CallbackError) as error:
+    except (Exception, CarriedError) as error:
         if os.environ.get(FULL_ERROR) == "1":
             raise
-        sys.exit(printable(explain(error.__cause__ if isinstance(error, CallbackError) and error.__cause__ else error)))
+        sys.exit(printable(explain(error.__cause__ if isinstance(error, CarriedError) and error.__cause__ else error)))
 
 
 def _explain_command_line(error: BaseException) -> str:

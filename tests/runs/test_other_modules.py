@@ -244,3 +244,9 @@ def test_interrupted_within_an_epoch_that_cannot_be_resumed_there(elsewhere):
     assert faults.start(start, elsewhere / "run", 0.5, signal.SIGTERM, training=True) == 143
     assert torch.load(elsewhere / "run/checkpoints/last.ckpt", weights_only=True)["resumable"]
     assert os.path.exists(elsewhere / "run/metrics.json")
+
+
+def test_an_error_while_training_is_one_message(elsewhere):
+    assert faults.start(arguments("Saves", "model.extra=path"), elsewhere / "run") == 1
+    (line,) = Path("run.out").read_text().splitlines()
+    assert line.startswith("The checkpoint's own.extra.0 is of the type pathlib.")

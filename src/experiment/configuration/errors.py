@@ -21,6 +21,10 @@ class ConfigurationError(ReportedError):
     """A configuration that cannot be run; the message names each wrong key, its value and what is allowed."""
 
 
+class CarriedError(BaseException):
+    """Carries its cause past Hydra, which makes a warning of a callback's ``Exception`` and prints before a task's."""
+
+
 def format_error(error: BaseException | None) -> str:
     """Return the message of an error, with its type and its place in the code where the message is not complete."""
     if error is None or isinstance(error, ReportedError):

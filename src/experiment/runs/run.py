@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from experiment.configuration import targets
+from experiment.configuration.errors import CarriedError
 from experiment.configuration.identity import is_dry_run
 from experiment.configuration.validation import validate
 from experiment.runs.directory import RunDirectory, remove_if_empty
@@ -35,7 +36,12 @@ def run(config: DictConfig) -> dict[str, Any]:
     hydra = cast(DictConfig, HydraConfig.get())
     validate(config)
     targets.add_config_dirs_to_path(hydra)
-    return run_in(RunDirectory(Path(hydra.runtime.output_dir)), config, hydra)
+    try:
+        return run_in(RunDirectory(Path(hydra.runtime.output_dir)), config, hydra)
+    except Exception as error:
+        if hydra.mode == RunMode.MULTIRUN:  # where it must not end the other runs
+            raise
+        raise CarriedError from error
 
 
 def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> dict[str, Any]:
