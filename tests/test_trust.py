@@ -206,7 +206,6 @@ def laughs(depth: int = 40) -> str:
     return "\n".join(lines)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize(
     "text",
