@@ -35,6 +35,11 @@ class NoProfiler(PassThroughProfiler):
         return self.nothing
 
 
+def is_users_own(callback: Callback) -> bool:
+    """Whether a callback is neither Lightning's nor this project's."""
+    return not type(callback).__module__.startswith(("lightning.", "experiment."))
+
+
 def step_index(trainer: Trainer) -> int:
     """Return the index of the step, as Lightning logs ``train/loss`` at it; several batches may make a step."""
     return trainer.fit_loop.epoch_loop._batches_that_stepped

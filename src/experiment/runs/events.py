@@ -94,7 +94,8 @@ class EventLog:
         self.carried, sizes = _read_until(directory, mark)
         for path in _find_files(directory, deep=True):
             if path.parent not in self.files and _is_own(path):
-                self.files[path.parent] = self._begin(path.parent, _read_until(path.parent, mark)[0])
+                events = self.carried if path.parent == directory else _read_until(path.parent, mark)[0]
+                self.files[path.parent] = self._begin(path.parent, events)
         self.main = self.open(directory)
         for path in self._files_of_others():
             os.truncate(path, min(sizes.get(path.relative_to(directory).as_posix(), 0), path.stat().st_size))

@@ -9,7 +9,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor
 from typing_extensions import override
 
-from experiment.runs.callback import LeanCallback, step_index
+from experiment.runs.callback import LeanCallback, is_users_own, step_index
 
 TAG = "train/loss"
 LATER_HOOKS = ("on_train_batch_end", "on_train_epoch_end")  # in which a module may log the loss after its step
@@ -109,7 +109,7 @@ def _is_logged(trainer: Trainer) -> bool:
 
 def _may_log_later(trainer: Trainer, module: LightningModule) -> bool:
     """Whether the module, or a callback of the user's, has a hook after the step in which it may log the loss."""
-    others = [each for each in trainer.callbacks if not type(each).__module__.startswith(("lightning.", "experiment."))]  # type: ignore[attr-defined]
+    others = [callback for callback in trainer.callbacks if is_users_own(callback)]  # type: ignore[attr-defined]
     return any(
         is_overridden(hook, each, parent)
         for hook in LATER_HOOKS

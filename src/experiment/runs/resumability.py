@@ -9,6 +9,8 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch.utils.data import DataLoader
 from torchmetrics import Metric
 
+from experiment.runs.callback import is_users_own
+
 # With these, Lightning resumes inexactly within an epoch.
 INEXACT_CALLBACKS = (GradientAccumulationScheduler, StochasticWeightAveraging)
 # A module or a callback that overrides one of these may gather something over an epoch that no checkpoint holds.
@@ -44,9 +46,11 @@ def is_stateful(trainer: Trainer) -> bool:
 
 def _gathers_over_epoch(callback: Callback) -> bool:
     """Whether a callback that is neither Lightning's nor this project's may gather something over an epoch."""
-    if type(callback).__module__.startswith(("lightning.", "experiment.")):
-        return False
-    return any(is_overridden(hook, callback, Callback) for hook in EPOCH_HOOKS) and not callback.state_dict()
+    return (
+        is_users_own(callback)
+        and any(is_overridden(hook, callback, Callback) for hook in EPOCH_HOOKS)
+        and not callback.state_dict()
+    )
 
 
 def _training_results(trainer: Trainer) -> list[Any]:
