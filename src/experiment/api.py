@@ -15,9 +15,9 @@ from hydra.core.utils import run_job
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, open_dict
 
-from experiment.command import add_import_directory
 from experiment.configuration.compose import compose_with_hydra, hydra_initialized
 from experiment.configuration.errors import CarriedError, ReportedError
+from experiment.configuration.own_code import add_directory
 from experiment.configuration.refusals import explain_hydra_error
 from experiment.runs.directory import RunDirectory
 from experiment.runs.signals import Interrupted
@@ -127,7 +127,7 @@ def load(
     from experiment.runs.weights import find_weights, load_weights
 
     if config_dir is not None:
-        add_import_directory(Path(config_dir))
+        add_directory(Path(config_dir))
     directory = RunDirectory(Path(run_dir))
     config = load_recorded(directory, trusted)
     path, content = find_weights(directory, checkpoint)

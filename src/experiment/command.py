@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hydra.core.config_store import ConfigStore
 from hydra.errors import SearchPathException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -18,9 +17,9 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from experiment.configuration.compose import without_hydra
 from experiment.configuration.errors import CarriedError, ConfigurationError, ReportedError, format_error
 from experiment.configuration.help import help_text
-from experiment.configuration.identity import is_dry_run
-from experiment.configuration.keys import GROUPS
+from experiment.configuration.identity import is_dry_run, is_search
 from experiment.configuration.overrides import program_name, quote_for_shell, resume_command
+from experiment.configuration.own_code import add_directory
 from experiment.configuration.refusals import explain_hydra_error
 from experiment.runs.checks import check_jobs
 from experiment.runs.directory import make_directory
@@ -31,11 +30,6 @@ Main = TypeVar("Main", bound=Callable[..., Any])
 FULL_ERROR = "HYDRA_FULL_ERROR"
 
 OmegaConf.register_new_resolver("help", help_text, replace=True)
-# These groups take any key without a "+": the models, not Hydra, know the keys, and the nearest is suggested.
-ConfigStore.instance().store(
-    name="open",
-    node={group: DictConfig({}, flags={"struct": False}) for group in GROUPS},
-)
 
 
 class CheckBeforeRun(Callback):
@@ -44,7 +38,7 @@ class CheckBeforeRun(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check, and make the directory; any error is the cause of a ``CarriedError``."""
         try:
-            if config.get("search"):
+            if is_search(config):
                 raise ConfigurationError(f"search: a search is a sweep: {program_name()} -m")
             check_jobs([(without_hydra(config), Path(config.hydra.run.dir))], config.hydra)
             if is_dry_run(config):  # a temporary directory for Hydra, which the dry run removes
@@ -97,15 +91,8 @@ def parse_arguments(parser: argparse.ArgumentParser) -> argparse.Namespace:
     for directory in arguments.config_dir:
         if not directory.is_dir():
             parser.error(f"--config-dir {directory}: there is no such directory")
-        add_import_directory(directory)
+        add_directory(directory)
     return arguments
-
-
-def add_import_directory(directory: Path) -> None:
-    """Let Python import modules from a directory, after all others."""
-    path = str(directory.absolute())
-    if path not in sys.path:
-        sys.path.append(path)
 
 
 @contextmanager

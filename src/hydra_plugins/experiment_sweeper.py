@@ -13,6 +13,8 @@ from omegaconf import DictConfig
 from typing_extensions import override
 
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.identity import is_search
+from experiment.configuration.loading import without_search
 from experiment.configuration.validation import validate
 from experiment.sweeps.grid import expand, run_grid
 from experiment.sweeps.sweep import Sweep
@@ -46,7 +48,7 @@ class ExperimentSweeper(Sweeper):
         swept = {key: each for key, each in overrides.items() if each.is_sweep_override()}
         fixed = [text for key, each in overrides.items() if key not in swept for text in expand(each)]
         config = self.runs.composer.compose(fixed)
-        if not config.get("search"):
+        if not is_search(config):
             run_grid(self.runs, [*overrides.values()])
             return self.runs.directory
         validate(config)
@@ -54,7 +56,7 @@ class ExperimentSweeper(Sweeper):
             raise ConfigurationError("search=optuna needs Optuna: pip install -c constraints.txt -e '.[optuna]'")
         from experiment.sweeps.search import run_search  # here, since Optuna is optional
 
-        run_search(self.runs, config.search, fixed, swept)
+        run_search(self.runs, config.search, without_search(fixed), swept)
         return self.runs.directory
 
 

@@ -65,3 +65,14 @@ def test_arguments_that_a_class_does_not_take_are_named():
         ConfigurationError, match=r"model: .* got an unexpected keyword argument 'width'; it takes hidden"
     ):
         targets.check_targets(OmegaConf.create({"model": MODEL | {"width": 3, "optimizer": SGD}}))
+
+
+def test_an_optimizer_that_is_made_too_early_is_one_message():
+    with pytest.raises(ConfigurationError, match=r"argument: 'params'; it takes .*; optimizer._partial_=true leaves"):
+        targets.check_targets(OmegaConf.create({"optimizer": {"_target_": "torch.optim.NAdam", "lr": 1}}))
+
+
+def test_arguments_of_another_class_are_one_message_that_says_how_to_drop_them():
+    model = MODEL | {"_target_": "tests.stranger.stranger.Module"}
+    with pytest.raises(ConfigurationError, match=r"model=\{_target_:tests.stranger.stranger.Module\} drops all others"):
+        targets.check_targets(OmegaConf.create({"model": model}))

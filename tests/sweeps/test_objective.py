@@ -24,7 +24,7 @@ from tests.runs.test_other_modules import arguments
 
 R2 = "objective={metric:val/r2,mode:max}"
 WIDTHS = "model.width=2,8,4"
-SEARCH = ["search=optuna", "search.trials=3", "~search.space.optimizer", "~search.space.model"]
+SEARCH = ["search=optuna", "search.trials=3"]
 MAX = Objective("val/r2", "max")
 
 

@@ -105,15 +105,7 @@ def test_a_repeated_trial_does_not_need_its_study(train, capfd, monkeypatch):
 
 
 def test_a_failed_trial_is_reported(train, stranger, capfd):  # noqa: F811
-    search = [
-        "-m",
-        *stranger,
-        "search=optuna",
-        "search.trials=3",
-        "~search.space.model",
-        "~search.space.optimizer",
-        "model.fail_at=-1,2",
-    ]
+    search = ["-m", *stranger, "search=optuna", "search.trials=3", "model.fail_at=-1,2"]
     assert train(*search, "hydra.sweep.dir=s") == 1
     error = capfd.readouterr().err
     assert "out of luck" in error

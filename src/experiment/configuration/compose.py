@@ -10,7 +10,10 @@ from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from experiment.configuration import CONF
+from experiment.configuration import (
+    CONF,
+    loading,  # noqa: F401
+)
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.refusals import explain_hydra_error
 from experiment.configuration.validation import validate

@@ -27,8 +27,8 @@ def editor_schemas() -> dict[str, Any]:
     models["CustomClass"]["properties"]["_target_"]["not"] = {"enum": known_targets}
     for name, model in {"config": config, **models}.items():
         if name != "CustomClass":
-            del model["required"]
-        model["properties"] = {key: _or_interpolation(schema) for key, schema in model["properties"].items()}
+            model.pop("required", None)
+        model["properties"] = {key: _or_interpolation(schema) for key, schema in model.get("properties", {}).items()}
     groups = {}
     for name in (*GROUPS, "search"):
         group = config["properties"][name]

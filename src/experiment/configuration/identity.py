@@ -15,6 +15,7 @@ FREE = {
     "trainer.enable_progress_bar",
     "trainer.enable_model_summary",
     "trainer.profiler",
+    "search",  # how the run was chosen, not what it computes
 }
 HORIZON = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")  # how far the run goes
 # A reference to another key is left to that key. One to the horizon is a value itself: it differs in a longer run.
@@ -60,3 +61,8 @@ def flatten(config: DictConfig) -> dict[str, Any]:
 def is_dry_run(config: DictConfig) -> bool:
     """Return whether a configuration asks for Lightning's ``fast_dev_run``, which leaves no files behind."""
     return bool(config.trainer.get("fast_dev_run"))
+
+
+def is_search(config: DictConfig) -> bool:
+    """Return whether a configuration asks for a search, which a search space alone does not."""
+    return "trials" in (config.get("search") or {})

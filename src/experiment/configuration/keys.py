@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from experiment.configuration.models import RunConfig
 from experiment.configuration.unions import StrictModel, constants, select_model
 
-# The groups that take keys of a user's own classes, or of torch's and Lightning's.
-GROUPS = ("data", "model", "optimizer", "trainer", "callbacks")
+# The groups that take keys of a user's own, or of torch's and Lightning's.
+GROUPS = ("data", "model", "optimizer", "trainer", "callbacks", "extras")
 
 
 def group_models(group: str) -> list[type[StrictModel]]:

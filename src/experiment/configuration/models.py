@@ -71,7 +71,7 @@ class PointsClassifierConfig(StrictModel):
     loss: Literal["bce", "bce_with_logits"] = Field(
         description="bce: BCELoss on probabilities; bce_with_logits: the numerically stable form"
     )
-    optimizer: dict[str, Any] = Field(description="by default that of the run")
+    optimizer: dict[str, Any] = Field(min_length=1, description="by default that of the run")
 
 
 class OptimizerConfig(StrictModel):
@@ -90,6 +90,9 @@ def _optimizer(name: str) -> type[StrictModel]:
         excluded=["params"],
         target=(Literal[f"torch.optim.{name}"], Field(alias="_target_", description="the optimizer")),
     )
+
+
+OPTIMIZERS = [_optimizer(name) for name in ("SGD", "Adam", "AdamW", "RMSprop")]
 
 
 class TrainerConfig(StrictModel):
@@ -155,12 +158,14 @@ Objective = Annotated[
 
 
 class SearchConfig(StrictModel):
-    """How a sweep searches."""
+    """How a sweep searches; a search space alone, as an experiment may have, does not start a search."""
 
-    trials: Count = Field(description="how many runs are tried")
-    pruning: bool = Field(description="true: a trial that is worse than the median of those before it is stopped")
+    trials: Count = Field(default_factory=int, description="how many runs are tried")
+    pruning: bool = Field(
+        default=False, description="true: a trial that is worse than the median of those before it is stopped"
+    )
     space: dict[str, Any] = Field(
-        description="what each key may be, as Hydra sweeps it: tag(log, interval(0.001, 10)), or 4,8,16"
+        default={}, description="what each key may be, as Hydra sweeps it: tag(log, interval(0.001, 10)), or 4,8,16"
     )
 
 
@@ -172,8 +177,8 @@ class RunConfig(StrictModel):
     model: known_or_custom(PointsClassifierConfig) = Field(  # type: ignore[valid-type]
         description="the network, its loss, its optimizer"
     )
-    optimizer: known_or_custom(*map(_optimizer, ("SGD", "Adam", "AdamW", "RMSprop"))) = Field(  # type: ignore[valid-type]
-        description="how the weights are adjusted"
+    optimizer: known_or_custom(*OPTIMIZERS, optional=True) = Field(  # type: ignore[valid-type]
+        description="how the weights are adjusted; null where the model makes an optimizer of its own"
     )
     trainer: _Trainer = Field(description="the arguments of Lightning's Trainer")  # type: ignore[valid-type]
     objective: Objective = Field(
@@ -183,3 +188,4 @@ class RunConfig(StrictModel):
     backprop: BackpropConfig = Field(description="how often backpropagation is logged")
     search: SearchConfig | None = Field(default=None, description="optuna: a sweep is a search for the best objective")
     callbacks: dict[str, CustomClass | None] = Field(description="Lightning callbacks by name; null switches one off")
+    extras: dict[str, Any] = Field(default={}, description="keys of your own, for interpolation")

@@ -2,8 +2,8 @@
 
 import inspect
 import pkgutil
-import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -18,28 +18,30 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.own_code import add_directory, is_own
 
-# What the _target_ of each group may be, and those among its arguments.
+# What the _target_ of each group may be, and those among its arguments, which may be of the user's own code too.
+ARGUMENT_KINDS = (Optimizer, LRScheduler, nn.Module)
 GROUP_KINDS: dict[str, tuple[type, ...]] = {
     "data": (LightningDataModule,),
     "model": (LightningModule,),
     "optimizer": (Optimizer,),
     "callbacks": (Callback,),
     "trainer": (Strategy, Profiler, Precision, CheckpointIO, ClusterEnvironment, LayerSync),
+    "extras": ARGUMENT_KINDS,
 }
-ARGUMENT_KINDS = (Optimizer, LRScheduler, nn.Module)
 HYDRA_KEYWORDS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 
 def add_config_dirs_to_path(hydra_config: DictConfig) -> None:
-    """Let Python import a user's modules from the directories of ``--config-dir``, where their YAML files are.
+    """Let Python import the user's own code from the directories of ``--config-dir``, where their YAML files are.
 
     Args:
         hydra_config: of this command line, never one that a run's directory records.
     """
     for source in hydra_config.runtime.config_sources:
-        if source.provider == "command-line" and source.path not in sys.path:
-            sys.path.append(source.path)
+        if source.provider == "command-line":
+            add_directory(Path(source.path))
 
 
 def instantiate(config: DictConfig, key: str) -> Any:
@@ -93,9 +95,11 @@ def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) ->
         reason = _format_root_cause(error) + _advise(error, node)
         yield f"{key}._target_={node['_target_']}: cannot be imported: {reason}"
         return
-    if not (inspect.isclass(target) and issubclass(target, kinds)):
-        allowed = " or ".join(kind.__name__ for kind in kinds)
-        yield f"{key}._target_={node['_target_']}: must be a class, a kind of {allowed}"
+    is_argument = kinds == ARGUMENT_KINDS
+    if not (inspect.isclass(target) and issubclass(target, kinds)) and not (is_argument and is_own(target)):
+        allowed = f"must be a class, a kind of {' or '.join(kind.__name__ for kind in kinds)}"
+        own = ", or a class or a function of your own code: beside your script, or in the directory of --config-dir"
+        yield f"{key}._target_={node['_target_']}: {allowed}{own if is_argument else ''}"
         return
     signature = inspect.signature(target)
     arguments = {name: value for name, value in node.items() if name not in HYDRA_KEYWORDS}
@@ -103,7 +107,10 @@ def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) ->
     try:
         bind(*node.get("_args_", ()), **arguments)
     except TypeError as error:
-        yield f"{key}: {node['_target_']} {error}; it takes {', '.join(signature.parameters)}"
+        advice = f"; {key}={{_target_:{node['_target_']}}} drops all others" if "unexpected" in str(error) else ""
+        if isinstance(target, type) and issubclass(target, Optimizer | LRScheduler) and not node.get("_partial_"):
+            advice = f"; {key}._partial_=true leaves the rest to the model"
+        yield f"{key}: {node['_target_']} {error}; it takes {', '.join(signature.parameters)}{advice}"
 
 
 def _format_root_cause(error: BaseException) -> str:

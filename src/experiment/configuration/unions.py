@@ -25,15 +25,27 @@ class CustomClass(BaseModel):
     )
 
 
-def known_or_custom(*known: type[StrictModel]) -> Any:
-    """Return the union of ``known`` and ``CustomClass``, as ``select_model`` decides between them."""
+class NoClass(BaseModel):
+    """No class at all: what the choice ``null`` of a group leaves."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+def known_or_custom(*known: type[StrictModel], optional: bool = False) -> Any:
+    """Return the union of ``known`` and ``CustomClass``, as ``select_model`` decides between them.
+
+    Args:
+        known: the models of the classes whose arguments are known.
+        optional: whether the union includes ``NoClass``.
+    """
 
     def tag(value: Any) -> str:
         model = select_model(known, value)
-        return f"@{known.index(model)}" if model else "@custom"
+        return f"@{known.index(model)}" if model else "@none" if optional and value == {} else "@custom"
 
     members = [Annotated[model, Tag(f"@{index}")] for index, model in enumerate(known)]
-    return Annotated[Union[*members, Annotated[CustomClass, Tag("@custom")]], Discriminator(tag)]
+    none = [Annotated[NoClass, Tag("@none")]] if optional else []
+    return Annotated[Union[*members, *none, Annotated[CustomClass, Tag("@custom")]], Discriminator(tag)]
 
 
 def is_union_tag(location: int | str) -> bool:

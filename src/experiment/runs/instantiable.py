@@ -56,6 +56,8 @@ def check_instantiable(config: DictConfig, hydra_config: DictConfig | None = Non
 
 
 def _optimizer_problems(config: DictConfig) -> Iterator[str]:
+    if not config.optimizer:
+        return
     weights = [torch.nn.Parameter(torch.zeros(1))]
     yield from _problems("optimizer", lambda: targets.instantiate(config, "optimizer")(weights))
 

@@ -1,13 +1,11 @@
 """With what a run is made: versions, code, device, and every start."""
 
-import functools
 import hashlib
 import importlib.metadata
 import logging
 import platform
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from typing import Any
 
 import torch
 
+from experiment.configuration.own_code import is_installed
 from experiment.runs.directory import RunDirectory
 
 log = logging.getLogger(__name__)
@@ -80,16 +79,7 @@ def _code_directory(kind: type) -> Path | None:
     if not file:  # built in
         return None
     directory = Path(file).absolute().parent
-    return None if directory == PACKAGE or _is_installed(str(directory)) else directory
-
-
-def _is_installed(path: str) -> bool:
-    return path.startswith((*_library_directories(), "<")) or "site-packages" in path
-
-
-@functools.cache
-def _library_directories() -> tuple[str, ...]:
-    return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
+    return None if directory == PACKAGE or is_installed(str(directory)) else directory
 
 
 def _hash_files(directory: Path) -> dict[str, str]:
@@ -97,7 +87,7 @@ def _hash_files(directory: Path) -> dict[str, str]:
     # Not getattr: some modules import others when they are asked for an attribute.
     files = {getattr(module, "__dict__", {}).get("__file__") for module in [*sys.modules.values()]}
     start = str(directory)
-    own = [Path(file) for file in files if file and file.startswith(start) and not _is_installed(file)]
+    own = [Path(file) for file in files if file and file.startswith(start) and not is_installed(file)]
     hashes = {}
     for path in sorted(own):
         with suppress(OSError):  # a file that is gone

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from experiment.configuration.identity import FREE, HORIZON
 from experiment.configuration.overrides import override_values
 
-UNNAMED = {*FREE, *HORIZON, "search"}  # keys that name a directory only where the sweep varies them
+UNNAMED = {*FREE, *HORIZON}  # keys that name a directory only where the sweep varies them
 MAX_BYTES = 200
 # What no file system, or Windows alone, takes: lone surrogates too, which no encoding of a path holds.
 FORBIDDEN = re.compile(r"""[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\%'"`<>:|?*]|[. ]$""")

@@ -28,20 +28,19 @@ from experiment.sweeps.summary import explain_unranked, print_summary, raise_if_
 from experiment.sweeps.sweep import Sweep
 
 
-def run_search(sweep: Sweep, settings: DictConfig, overrides: Sequence[str], swept: Mapping[str, Override]) -> None:
+def run_search(sweep: Sweep, settings: DictConfig, fixed: list[str], swept: Mapping[str, Override]) -> None:
     """Run the trials of a search, one after the other.
 
     Args:
         sweep: whose jobs the trials are.
         settings: ``search`` of the configuration.
-        overrides: of every trial; a key among them is not searched.
+        fixed: the overrides of every trial; a key among them is not searched.
         swept: the sweep overrides of the command line by key: they are searched, whatever ``search.space`` says.
 
     Raises:
         ConfigurationError: some values of the space cannot run; no trial is started then.
         ReportedError: trials failed, after all others have ended.
     """
-    fixed = [each for each in overrides if each.lstrip("+~").partition("=")[0].partition(".")[0] != "search"]
     space = _search_space(settings.space, fixed, swept)
     name = ",".join(sorted(each for each in fixed if not parse_override(each).is_hydra_override())) or "default"
     config = sweep.composer.compose(fixed)
@@ -85,7 +84,10 @@ def _search_space(configured: DictConfig, fixed: Sequence[str], swept: Mapping[s
         **swept
     }
     if not space:
-        raise ConfigurationError("There is nothing to search: search.space is empty, and no key is swept.")
+        raise ConfigurationError(
+            "There is nothing to search: sweep a key on the command line, model.hidden=4,8 for example, or give the "
+            "experiment's YAML a search.space"
+        )
     return space
 
 

@@ -1,0 +1,51 @@
+"""The user's own code: what lies in a directory that this process's command line names, or beside its script."""
+
+import functools
+import inspect
+import sys
+import sysconfig
+from pathlib import Path
+
+THIS_PROJECT = ("experiment", "hydra_plugins")
+_named: list[Path] = []
+
+
+def add_directory(directory: Path) -> None:
+    """Let Python import modules from a directory, after all others, as the user's own code.
+
+    Args:
+        directory: named on the command line, never one that a run's directory records.
+    """
+    if str(directory.absolute()) not in sys.path:
+        sys.path.append(str(directory.absolute()))
+    _named.append(directory.resolve())
+
+
+def is_own(target: object) -> bool:
+    """Return whether a class or a function is defined in the user's own code; to import it there is not enough."""
+    if inspect.ismethod(target):  # a classmethod, which a class of an installed package may have
+        return is_own(target.__self__) and is_own(target.__func__)
+    if not (inspect.isclass(target) or inspect.isfunction(target)):
+        return False
+    name = target.__module__
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if file is None:
+        return name == "__main__"  # of a notebook
+    path = Path(file).resolve()
+    is_there = any(path.is_relative_to(directory) for directory in [*_named, *_script_directories()])
+    return is_there and name.partition(".")[0] not in THIS_PROJECT and not is_installed(str(path))
+
+
+def is_installed(path: str) -> bool:
+    """Return whether a file is of an installed package or of Python itself."""
+    return path.startswith((*_library_directories(), "<")) or "site-packages" in path
+
+
+def _script_directories() -> list[Path]:
+    file = getattr(sys.modules["__main__"], "__file__", None)
+    return [Path(file).resolve().parent] if file else []
+
+
+@functools.cache
+def _library_directories() -> tuple[str, ...]:
+    return tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
