@@ -72,6 +72,9 @@ class PointsClassifierConfig(StrictModel):
         description="bce: BCELoss on probabilities; bce_with_logits: the numerically stable form"
     )
     optimizer: dict[str, Any] = Field(min_length=1, description="by default that of the run")
+    from_run: str | None = Field(
+        default=None, description="a run directory, or a checkpoint in one, whose weights training starts from"
+    )
 
 
 class OptimizerConfig(StrictModel):

@@ -1,5 +1,6 @@
 """Instantiating configurations: no ``_target_`` is called before it is checked to be what its place calls for."""
 
+import copy
 import inspect
 import pkgutil
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.plugins import LayerSync, Precision
 from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies import Strategy
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -30,6 +31,7 @@ GROUP_KINDS: dict[str, tuple[type, ...]] = {
     "trainer": (Strategy, Profiler, Precision, CheckpointIO, ClusterEnvironment, LayerSync),
     "extras": ARGUMENT_KINDS,
 }
+RESERVED = {"model": ("from_run",)}  # keys of a group that are no arguments of its class
 HYDRA_KEYWORDS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
 
 
@@ -51,7 +53,11 @@ def instantiate(config: DictConfig, key: str) -> Any:
         ConfigurationError: as ``check_targets``; nothing has been called then.
     """
     _raise_problems(config, [key])
-    return hydra.utils.instantiate(OmegaConf.select(config, key), _convert_="all")
+    node = copy.deepcopy(OmegaConf.select(config, key))
+    with open_dict(node):
+        for name in RESERVED.get(key, ()):
+            node.pop(name, None)
+    return hydra.utils.instantiate(node, _convert_="all")
 
 
 def instantiate_callbacks(nodes: DictConfig | None) -> list[Callback]:
@@ -102,7 +108,8 @@ def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) ->
         yield f"{key}._target_={node['_target_']}: {allowed}{own if is_argument else ''}"
         return
     signature = inspect.signature(target)
-    arguments = {name: value for name, value in node.items() if name not in HYDRA_KEYWORDS}
+    others = (*HYDRA_KEYWORDS, *RESERVED.get(key, ()))
+    arguments = {name: value for name, value in node.items() if name not in others}
     bind = signature.bind_partial if node.get("_partial_") else signature.bind
     try:
         bind(*node.get("_args_", ()), **arguments)

@@ -15,6 +15,7 @@ from typing_extensions import override
 from experiment.configuration.errors import ConfigurationError
 from experiment.points.classifier import PointsClassifier
 from experiment.points.net import SimpleNet
+from experiment.runs.initial_weights import InitialWeights
 from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
 from experiment.runs.randomness import Randomness
 
@@ -58,7 +59,9 @@ def replay_step(config: DictConfig, index: int) -> ReplayedStep:
             **{"logger": False, "enable_checkpointing": False, "default_root_dir": directory},
             **{"strategy": "auto", "devices": 1, "num_nodes": 1, "enable_progress_bar": False},
         }
-        trainer = Trainer(**arguments, callbacks=[*make_callbacks(config), Randomness(config.seed), recorder])
+        weights = InitialWeights.of(config)
+        callbacks = [*([weights] if weights else []), *make_callbacks(config), Randomness(config.seed), recorder]
+        trainer = Trainer(**arguments, callbacks=callbacks)
         trainer.fit(model, datamodule=data)
     if recorder.step is None:
         raise ConfigurationError(f"step={index}: the run has the steps 0 to {trainer.global_step - 1}.")

@@ -26,14 +26,16 @@ def check_jobs(jobs: Sequence[tuple[DictConfig, Path]], hydra: DictConfig) -> li
     _check_all(validate, ((config,) for config, _ in jobs))
     _check_all(check_environment, ((config.trainer,) for config, _ in jobs))
     complete = _check_all(lambda config, path: not is_dry_run(config) and check_start(RunDirectory(path), config), jobs)
-    rest = [config for (config, _), done in zip(jobs, complete, strict=True) if not done]
+    rest = [job for job, done in zip(jobs, complete, strict=True) if not done]
     if rest:
         gc.disable()  # collecting garbage while torch is imported, and when the process ends, takes seconds
+        from experiment.runs.initial_weights import check_initial_weights
         from experiment.runs.instantiable import check_instantiable
 
         gc.freeze()
         gc.enable()
-        _check_all(check_instantiable, ((config, hydra) for config in rest))
+        _check_all(check_instantiable, ((config, hydra) for config, _ in rest))
+        _check_all(check_initial_weights, rest)
     return complete
 
 

@@ -24,24 +24,30 @@ PACKAGES = ("torch", "lightning", "numpy", "hydra-core", "omegaconf", "tensorboa
 MAX_TEXT = 100_000  # characters of an untracked file that is recorded in full
 
 
-def record_start(directory: RunDirectory, step: int, objects: list[object], **hardware: Any) -> None:
+def record_start(
+    directory: RunDirectory, step: int, objects: list[object], inputs: dict[str, dict[str, str]], **hardware: Any
+) -> None:
     """Write ``provenance.json`` for a start, and log which code has changed since the last one.
 
     Args:
         directory: of the run.
         step: at which this start begins.
         objects: the model and the data, whose own code is recorded beside this package's.
+        inputs: the files outside the directory that the run starts from, by the key that names them; those of an
+            earlier start are kept.
         hardware: what the engine runs on: ``device``, ``devices``, ``strategy``.
     """
     previous = directory.provenance
     starts = previous.get("starts")
     start = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "arguments": sys.argv[1:], "step": step}
     code = [*_describe_code(objects)]
+    earlier = previous.get("inputs")
     content = {
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
         "git": _describe_commit(PACKAGE),
         "code": code,
+        "inputs": (earlier if isinstance(earlier, dict) else {}) | inputs,
         "platform": platform.platform(),
         **hardware,
         "threads": torch.get_num_threads(),

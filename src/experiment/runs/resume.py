@@ -42,7 +42,7 @@ def find_result(directory: RunDirectory, config: DictConfig) -> dict[str, Any] |
         if directory.checkpoints.exists():
             raise ConfigurationError(f"{directory.checkpoints} belongs to a run whose configuration is missing.")
         return None
-    if old is not config:
+    if old is not config or config.model.get("from_run"):
         _raise_if_other_run(directory, old, config)
     metrics, old_horizon = directory.metrics, Horizon.of(old)
     progress = Progress.read(metrics)
@@ -95,6 +95,14 @@ def find_resume_point(directory: RunDirectory, config: DictConfig) -> ResumePoin
 
 def _raise_if_other_run(directory: RunDirectory, old: DictConfig, new: DictConfig) -> None:
     problems = differences(old, new)
+    if new.model.get("from_run"):
+        from experiment.runs.initial_weights import KEY, has_other_weights  # here, since it imports torch
+
+        differ = has_other_weights(directory, new)
+        if differ:
+            problems[KEY] = f"{KEY}={new.model.from_run}: other weights than those that the run started from"
+        elif differ is False:  # weights count by their content, wherever they lie
+            problems.pop(KEY, None)
     if problems and all(refers_to_horizon(new, key) for key in problems):
         _raise_schedule_error(directory, old, new, (*HORIZON, *problems))
     if problems:

@@ -18,6 +18,7 @@ from experiment.runs.checkpoints import Checkpoints
 from experiment.runs.directory import RunDirectory
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.hyperparameters import hyperparameters
+from experiment.runs.initial_weights import KEY, InitialWeights
 from experiment.runs.logger import RunLogger
 from experiment.runs.loop_progress import is_out_of_time
 from experiment.runs.loss import LossMonitor
@@ -57,6 +58,7 @@ class LightningTraining:
         self.best_score = BestScore(self.objective, logging.WARNING if show_progress else logging.INFO)
         self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, self.logger, self.best_score)
         self.loss = LossMonitor()
+        self.initial_weights = InitialWeights.of(config) if resume.checkpoint is None else None
         self.views = [
             *make_callbacks(config, show_progress),
             *targets.instantiate_callbacks(hydra.sweeper.get("callbacks")),
@@ -67,6 +69,7 @@ class LightningTraining:
         self.arguments = arguments | {
             "callbacks": [
                 SavePoints(self.checkpoints, self.logger),
+                *([self.initial_weights] if self.initial_weights else []),
                 *self.views,
                 Randomness(config.seed),
                 self.loss,
@@ -104,7 +107,8 @@ class LightningTraining:
             "devices": trainer.num_devices,
             "strategy": type(trainer.strategy).__name__,
         }
-        record_start(self.directory, self.resume.step, [model, data], **hardware)
+        inputs = {KEY: self.initial_weights.record()} if self.initial_weights else {}
+        record_start(self.directory, self.resume.step, [model, data], inputs, **hardware)
         trainer.fit(model, datamodule=data, ckpt_path=self.resume.checkpoint, weights_only=True)
         self.signals.check()
         scores = self._score(trainer, model, data)

@@ -35,9 +35,18 @@ def load_weights(model: LightningModule, checkpoint: dict[str, Any], path: Path)
     Raises:
         ConfigurationError: they do not fit the model; the message names ``path``.
     """
+    model.configure_model()
+    restore(model, checkpoint, path, assign=True)
+
+
+def restore(model: LightningModule, checkpoint: dict[str, Any], path: Path, assign: bool = False) -> None:
+    """Load the weights of a checkpoint into the parameters of a model, or ``assign`` them in their place.
+
+    Raises:
+        ConfigurationError: they do not fit the model; the message names ``path``.
+    """
     try:
-        model.configure_model()
         model.on_load_checkpoint(checkpoint)
-        model.load_state_dict(checkpoint["state_dict"], strict=model.strict_loading, assign=True)
+        model.load_state_dict(checkpoint["state_dict"], strict=model.strict_loading, assign=assign)
     except Exception as error:  # whatever a state that is not the model's makes it raise
         raise ConfigurationError(f"The checkpoint {path} does not fit the configuration: {error}") from error
