@@ -6,12 +6,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from experiment.configuration.class_help import describe_object
 from experiment.configuration.descriptions import describe_type, format_value
 from experiment.configuration.keys import key_schemas, model_of
 from experiment.configuration.models import RunConfig
 from experiment.configuration.overrides import program_name
+from experiment.configuration.own_code import add_config_dirs
 from experiment.configuration.references import call_resolvers
-from experiment.configuration.unions import CustomClass
 
 TEMPLATE = """\
 Trains, validates and tests a network on points of the plane, and writes all results into the run's directory. The same
@@ -48,35 +49,53 @@ def help_text(*, _root_: DictConfig) -> str:
     """Return what ``--help`` prints for a composed configuration: its keys, and those that its choices also take."""
     keys = [name for name in RunConfig.model_fields if name in _root_]
     config: Any = OmegaConf.to_container(call_resolvers(OmegaConf.masked_copy(_root_, keys)))
-    table = "\n".join(line for name in RunConfig.model_fields for line in _group_rows(name, config.get(name)))
+    add_config_dirs(_root_.hydra)
+    rows = (row for name in RunConfig.model_fields for row in _group_rows(name, config.get(name)))
+    table = "\n".join(_format_row(*row) for row in rows)
     # Hydra takes the text for a string.Template.
     return TEMPLATE.format(table=table, program=program_name()).replace("$", "$$")
 
 
-def _group_rows(name: str, value: Any) -> Iterator[str]:
+def _group_rows(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield each key of a group, with its value, and what it means."""
     schema = key_schemas(RunConfig)[name]
-    if not isinstance(value, dict):
-        yield _row(f"{name} = {format_value(value)}", schema)
-        return
-    if name == "callbacks":
-        yield from (_callback_row(f"{name}.{key}", node) for key, node in value.items())
-        return
-    schemas = key_schemas(model_of(name, value) or CustomClass)
+    model = model_of(name, value)
+    if not isinstance(value, dict) or not (value or model):
+        yield f"{name} = {format_value(None if value == {} else value)}", _describe(schema)
+    elif model:
+        yield from _known_rows(name, value, key_schemas(model), schema["description"])
+    elif "_target_" in value:
+        yield from describe_object(name, value)
+    else:
+        for key, node in value.items():
+            yield from _member_rows(f"{name}.{key}", node, schema["description"])
+
+
+def _known_rows(
+    name: str, value: dict[str, Any], schemas: dict[str, Any], description: str
+) -> Iterator[tuple[str, str]]:
     for key, default in value.items():
         if key != "_partial_":
-            heading = f"{name}.{key} = {format_value(default)}"
-            yield _row(heading, schemas.get(key, {"description": "an argument of your class"}))
+            yield f"{name}.{key} = {format_value(default)}", _describe(schemas[key])
     if others := [key for key in schemas if key not in value]:
-        yield _row(f"{name}.<key>", {"description": f"{schema['description']}, also: {', '.join(others)}"})
+        yield f"{name}.<key>", f"{description}, also: {', '.join(others)}"
 
 
-def _callback_row(key: str, node: Any) -> str:
-    heading = f"{key}._target_ = {node['_target_']}" if isinstance(node, dict) else f"{key} = {format_value(node)}"
-    return _row(heading, {"description": f"a Lightning callback; {key}=null switches it off"})
+def _member_rows(key: str, node: Any, description: str) -> Iterator[tuple[str, str]]:
+    """Yield the rows of one of several objects in a group, such as a callback."""
+    if not (isinstance(node, dict) and "_target_" in node):
+        yield f"{key} = {format_value(node)}", description
+    elif node["_target_"].startswith("experiment."):  # to import this project's takes seconds
+        yield f"{key}._target_ = {node['_target_']}", description
+    else:
+        yield from describe_object(key, node)
 
 
-def _row(heading: str, schema: dict[str, Any]) -> str:
+def _describe(schema: dict[str, Any]) -> str:
     kind = f"{describe_type(schema)}; " if len(schema) > 1 else ""
-    text = f"{kind}{schema['description']}"
+    return f"{kind}{schema['description']}"
+
+
+def _format_row(heading: str, text: str) -> str:
     lines = textwrap.wrap(text, 96, initial_indent="      ", subsequent_indent="      ", break_on_hyphens=False)
     return "\n".join([f"  {heading}", *lines])

@@ -6,6 +6,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from omegaconf import DictConfig
+
 THIS_PROJECT = ("experiment", "hydra_plugins")
 _named: list[Path] = []
 
@@ -19,6 +21,17 @@ def add_directory(directory: Path) -> None:
     if str(directory.absolute()) not in sys.path:
         sys.path.append(str(directory.absolute()))
     _named.append(directory.resolve())
+
+
+def add_config_dirs(hydra_config: DictConfig) -> None:
+    """Add the directories of ``--config-dir``, where the user's YAML files are.
+
+    Args:
+        hydra_config: of this command line, never one that a run's directory records.
+    """
+    for source in hydra_config.runtime.config_sources:
+        if source.provider == "command-line":
+            add_directory(Path(source.path))
 
 
 def is_own(target: object) -> bool:

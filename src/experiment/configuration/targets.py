@@ -4,7 +4,6 @@ import copy
 import inspect
 import pkgutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -19,7 +18,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from experiment.configuration.errors import ConfigurationError
-from experiment.configuration.own_code import add_directory, is_own
+from experiment.configuration.own_code import is_own
 
 # What the _target_ of each group may be, and those among its arguments, which may be of the user's own code too.
 ARGUMENT_KINDS = (Optimizer, LRScheduler, nn.Module)
@@ -33,17 +32,6 @@ GROUP_KINDS: dict[str, tuple[type, ...]] = {
 }
 RESERVED = {"model": ("from_run",)}  # keys of a group that are no arguments of its class
 HYDRA_KEYWORDS = ("_target_", "_partial_", "_convert_", "_recursive_", "_args_")
-
-
-def add_config_dirs_to_path(hydra_config: DictConfig) -> None:
-    """Let Python import the user's own code from the directories of ``--config-dir``, where their YAML files are.
-
-    Args:
-        hydra_config: of this command line, never one that a run's directory records.
-    """
-    for source in hydra_config.runtime.config_sources:
-        if source.provider == "command-line":
-            add_directory(Path(source.path))
 
 
 def instantiate(config: DictConfig, key: str) -> Any:

@@ -19,6 +19,7 @@ from omegaconf import Container, DictConfig, OmegaConf
 
 from experiment.configuration import targets
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.own_code import add_config_dirs
 from experiment.runs import quiet  # noqa: F401
 from experiment.runs.environment import explain_failure
 from experiment.runs.horizon_trainer import HorizonTrainer
@@ -44,7 +45,7 @@ def check_instantiable(config: DictConfig, hydra_config: DictConfig | None = Non
         ConfigurationError: something cannot, with a line for each.
     """
     if hydra_config is not None:
-        targets.add_config_dirs_to_path(hydra_config)
+        add_config_dirs(hydra_config)
     targets.check_targets(config)
     problems = [
         *_optimizer_problems(config),

@@ -10,9 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from experiment.configuration import targets
 from experiment.configuration.errors import CarriedError
 from experiment.configuration.identity import is_dry_run
+from experiment.configuration.own_code import add_config_dirs
 from experiment.configuration.validation import validate
 from experiment.runs.directory import RunDirectory, remove_if_empty
 from experiment.runs.dry_run import dry_run
@@ -35,7 +35,7 @@ def run(config: DictConfig) -> dict[str, Any]:
     """
     hydra = cast(DictConfig, HydraConfig.get())
     validate(config)
-    targets.add_config_dirs_to_path(hydra)
+    add_config_dirs(hydra)
     try:
         return run_in(RunDirectory(Path(hydra.runtime.output_dir)), config, hydra)
     except Exception as error:
