@@ -88,15 +88,13 @@ def sweep(overrides: Sequence[str], config_dir: str | Path | None = None) -> lis
         ConfigurationError: a run cannot be run; none is started then.
         ReportedError: some runs failed, after all others have ended.
     """
-    path = _as_path(config_dir)
-    try:
-        with _python_exceptions(), hydra_initialized(path) as hydra:
+    with _python_exceptions(), hydra_initialized(_as_path(config_dir)) as hydra:
+        try:
             directory = hydra.multirun("config", _run_job, [*overrides, "hydra.mode=MULTIRUN"])
-    except ReportedError:
-        raise
-    except Exception as error:
-        options = [] if path is None else ["--config-dir", str(path)]
-        raise explain_hydra_error(error, ["-m", *options, *overrides]) from error
+        except ReportedError:
+            raise
+        except Exception as error:
+            raise explain_hydra_error(error, ["-m", *overrides]) from error
     rows = []
     for row in read_earlier_rows(directory):
         values = {key: yaml.safe_load(value) for key, value in row.overrides.items()}

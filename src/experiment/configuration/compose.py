@@ -42,14 +42,11 @@ def compose_with_hydra(overrides: Sequence[str], config_dir: Path | None = None)
     Raises:
         ConfigurationError: an override or a value is wrong, or there is no such directory.
     """
-    try:
-        with hydra_initialized(config_dir):
+    with hydra_initialized(config_dir):
+        try:
             config = compose("config", list(overrides), return_hydra_config=True)
-    except ConfigurationError:
-        raise
-    except Exception as error:
-        options = [] if config_dir is None else ["--config-dir", str(config_dir)]
-        raise explain_hydra_error(error, [*options, *overrides]) from error
+        except Exception as error:
+            raise explain_hydra_error(error, overrides) from error
     validate(without_hydra(config))
     return config
 
