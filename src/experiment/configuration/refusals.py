@@ -21,7 +21,7 @@ from experiment.configuration.suggestions import UNKNOWN_KEY, explain_unknown_ke
 from experiment.configuration.validation import find_problems
 
 
-def explain_hydra_error(error: BaseException, arguments: Sequence[str], config_name: str = "config") -> BaseException:
+def explain_hydra_error(error: BaseException, arguments: Sequence[str], config_name: str) -> BaseException:
     """Return an error that names every wrong override of a command line, or ``error`` if no override is wrong.
 
     Args:
