@@ -45,14 +45,15 @@ def write_project(directory: Path) -> str:
 
 
 def _module_name(directory: Path) -> str:
-    name = re.sub(r"[^\w]", "_", directory.name)
-    if not (name.isidentifier() and name.isascii()) or keyword.iskeyword(name) or not _is_hydra_text(name):
-        reason = "it must be the name of a module: letters, digits and _, and no word that Python or Hydra reserves"
-    elif name in sys.modules or importlib.util.find_spec(name):
-        reason = f"there is a module {name} already, which would be imported instead"
-    else:
-        return name
-    raise ReportedError(f"{directory.name} cannot be the name of a project: {reason}")
+    name = re.sub(r"\W", "_", directory.name)
+    refusal = f"{directory.name} cannot be the name of a project"
+    if not re.fullmatch(r"[A-Za-z_]\w*", name, re.ASCII):
+        raise ReportedError(f"{refusal}: a module's name has letters, digits and _, and starts with no digit.")
+    if keyword.iskeyword(name) or not _is_hydra_text(name):
+        raise ReportedError(f"{refusal}: Python or Hydra reserves the word {name}.")
+    if name in sys.modules or importlib.util.find_spec(name):
+        raise ReportedError(f"{refusal}: there is a module {name} already, which would be imported instead.")
+    return name
 
 
 def _is_hydra_text(name: str) -> bool:
