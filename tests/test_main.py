@@ -1,17 +1,12 @@
 """``python -m experiment``, with the configuration that the package brings."""
 
-import os
 import runpy
-import shutil
-import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
-import yaml
 
-from tests.conftest import ROOT, metrics, plain_loop
+from tests.conftest import ROOT, plain_loop
 from tests.runs.test_run import curve
 
 
@@ -55,19 +50,3 @@ def test_help_and_errors_name_this_command(main):
     status, _, err = main("-m", "seed=0,1", "trainer.max_epochs=1", "hydra.sweep.dir=sweep")
     assert status == 1
     assert "To run them again: python -m experiment -m seed=0,1" in err
-
-
-def test_the_wheel_brings_the_configuration():
-    """Lay the files out as pyproject.toml says the wheel has them, and run from there."""
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    for package in wheel["packages"]:
-        shutil.copytree(ROOT / package, Path("wheel", Path(package).name))
-    for source, place in wheel["force-include"].items():
-        shutil.copytree(ROOT / source, Path("wheel", place))
-    command = [sys.executable, "-m", "experiment", "trainer.max_epochs=5", "hydra.run.dir=run"]
-    environment = os.environ | {"PYTHONPATH": str(Path("wheel").absolute())}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert metrics(Path("run"))["status"] == "finished"
-    sources = yaml.safe_load(Path("run/.hydra/hydra.yaml").read_text())["hydra"]["runtime"]["config_sources"]
-    assert str(Path("wheel/experiment/conf").absolute()) in [source["path"] for source in sources]

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
 
 __all__ = ["compose", "load", "run", "sweep"]
 
+# ``pkg://experiment.conf`` names the YAML files. In a wheel they lie within the package, in a clone at its top level.
+_package = _os.path.dirname(_os.path.abspath(__file__))
+if not _os.path.isdir(_os.path.join(_package, "conf")):
+    __path__.append(_os.path.dirname(_os.path.dirname(_package)))
+
 # ``python -m experiment.draw .`` lets the current directory shadow every module; it may be a stranger's run.
 # While the package of a module that is run with -m is imported, sys.argv[0] is "-m".
 if _sys.argv[:1] == ["-m"] and not _sys.flags.safe_path and _sys.path[0] != _os.path.dirname(__path__[0]):

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningDataModule, LightningModule
 
 
-def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> DictConfig:
+def compose(
+    overrides: Sequence[str] = (), config_dir: str | Path | None = None, config_name: str = "config"
+) -> DictConfig:
     """Return the configuration that overrides compose, validated.
 
     Its key ``hydra`` is Hydra's own part. There, ``run.dir`` is the directory of the run: by default a new one under
@@ -36,11 +38,12 @@ def compose(overrides: Sequence[str] = (), config_dir: str | Path | None = None)
     Args:
         overrides: as on the command line: ``["optimizer.lr=0.5", "model.hidden=[8,8]"]``.
         config_dir: a directory with YAML files and code of your own: ``--config-dir``.
+        config_name: the primary configuration: ``--config-name``.
 
     Raises:
         ConfigurationError: an override or a value is wrong.
     """
-    config = compose_with_hydra(overrides, _as_path(config_dir))
+    config = compose_with_hydra(overrides, _as_path(config_dir), config_name)
     _ = config.hydra.run.dir  # resolves the time, and keeps it in the configuration
     return config
 
@@ -77,26 +80,27 @@ def run(config: DictConfig, directory: str | Path | None = None) -> dict[str, An
     return metrics
 
 
-def sweep(overrides: Sequence[str], config_dir: str | Path | None = None) -> list[dict[str, Any]]:
+def sweep(
+    overrides: Sequence[str], config_dir: str | Path | None = None, config_name: str = "config"
+) -> list[dict[str, Any]]:
     """Run a sweep, and return the rows of ``sweep.csv``: a table for ``pandas.DataFrame``.
 
     Args:
         overrides: as on the command line: ``["optimizer.lr=0.01,0.1", "seed=0,1"]``, or ``["search=optuna"]``.
         config_dir: a directory with YAML files and code of your own: ``--config-dir``.
+        config_name: the primary configuration: ``--config-name``.
 
     Raises:
         ConfigurationError: a run cannot be run; none is started then.
         ReportedError: some runs failed, after all others have ended.
     """
-    path = _as_path(config_dir)
-    try:
-        with _python_exceptions(), hydra_initialized(path) as hydra:
-            directory = hydra.multirun("config", _run_job, [*overrides, "hydra.mode=MULTIRUN"])
-    except ReportedError:
-        raise
-    except Exception as error:
-        options = [] if path is None else ["--config-dir", str(path)]
-        raise explain_hydra_error(error, ["-m", *options, *overrides]) from error
+    with _python_exceptions(), hydra_initialized(_as_path(config_dir)) as hydra:
+        try:
+            directory = hydra.multirun(config_name, _run_job, [*overrides, "hydra.mode=MULTIRUN"])
+        except ReportedError:
+            raise
+        except Exception as error:
+            raise explain_hydra_error(error, ["-m", *overrides], config_name) from error
     rows = []
     for row in read_earlier_rows(directory):
         values = {key: yaml.safe_load(value) for key, value in row.overrides.items()}

@@ -5,11 +5,15 @@ import functools
 import os
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from hydra._internal.hydra import Hydra
+from hydra._internal.utils import _run_hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import SearchPathException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -123,7 +127,23 @@ def errors_reported(explain: Callable[[BaseException], str] = format_error) -> I
 def _explain_command_line(error: BaseException) -> str:
     if isinstance(error, SearchPathException):  # of a --config-dir that does not exist
         return str(error)
-    return format_error(error if isinstance(error, ReportedError) else explain_hydra_error(error, sys.argv[1:]))
+    if isinstance(error, ReportedError):
+        return format_error(error)
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code is _run_hydra.__code__ and "hydra" in frame.f_locals:
+            with _initialized_again(frame.f_locals["hydra"]):
+                error = explain_hydra_error(error, sys.argv[1:], frame.f_locals["config_name"])
+    return format_error(error)
+
+
+@contextmanager
+def _initialized_again(hydra: Hydra) -> Iterator[None]:
+    """Let Hydra compose with the search path of the command, which it has left by now."""
+    GlobalHydra.instance().initialize(hydra)
+    try:
+        yield
+    finally:
+        GlobalHydra.instance().clear()
 
 
 @contextmanager

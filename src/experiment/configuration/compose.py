@@ -39,20 +39,19 @@ def hydra_initialized(config_dir: Path | None = None) -> Iterator[Hydra]:
         yield instance.hydra
 
 
-def compose_with_hydra(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:
-    """Compose the project's configuration with overrides, and validate it; its key ``hydra`` is Hydra's own part.
+def compose_with_hydra(
+    overrides: Sequence[str], config_dir: Path | None = None, config_name: str = "config"
+) -> DictConfig:
+    """Compose a primary configuration with overrides, and validate it; its key ``hydra`` is Hydra's own part.
 
     Raises:
         ConfigurationError: an override or a value is wrong, or there is no such directory.
     """
-    try:
-        with hydra_initialized(config_dir):
-            config = compose("config", list(overrides), return_hydra_config=True)
-    except ConfigurationError:
-        raise
-    except Exception as error:
-        options = [] if config_dir is None else ["--config-dir", str(config_dir)]
-        raise explain_hydra_error(error, [*options, *overrides]) from error
+    with hydra_initialized(config_dir):
+        try:
+            config = compose(config_name, list(overrides), return_hydra_config=True)
+        except Exception as error:
+            raise explain_hydra_error(error, overrides, config_name) from error
     validate(without_hydra(config))
     return config
 

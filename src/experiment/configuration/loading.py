@@ -41,18 +41,19 @@ def _load_configuration(
     with _dictionaries_replaced():
         config = _load(loader, config_name, of_run, **options)
         if is_search(config) or of_run != overrides:
-            config = _load(loader, config_name, [*_choose_space(loader, config), *overrides], **options)
+            config = _load(loader, config_name, [*_choose_space(loader, config, of_run), *overrides], **options)
     return config
 
 
 ConfigLoaderImpl.load_configuration = _load_configuration  # type: ignore[method-assign,assignment]
 
 
-def _choose_space(loader: ConfigLoaderImpl, config: DictConfig) -> list[str]:
+def _choose_space(loader: ConfigLoaderImpl, config: DictConfig, overrides: list[str]) -> list[str]:
     """Return the override that chooses the search space of a model; none if its class has none, or one is chosen."""
     name = str(config.model.get("_target_")).rpartition(".")[2]
     is_chosen = config.hydra.runtime.choices.get("search/space") is not None
-    return [f"search/space={name}"] if not is_chosen and name in loader.get_group_options("search/space") else []
+    options = loader.get_group_options("search/space", config_name=config.hydra.job.config_name, overrides=overrides)
+    return [f"search/space={name}"] if not is_chosen and name in options else []
 
 
 @contextmanager

@@ -1,15 +1,13 @@
 """Overrides that Hydra refuses, explained: it stops at the first of them, and speaks of its grammar."""
 
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from hydra import compose, initialize_config_dir
+from hydra import compose
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig
 
-from experiment.configuration import CONF
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.keys import known_keys
 from experiment.configuration.overrides import (
@@ -23,19 +21,19 @@ from experiment.configuration.suggestions import UNKNOWN_KEY, explain_unknown_ke
 from experiment.configuration.validation import find_problems
 
 
-def explain_hydra_error(error: BaseException, arguments: Sequence[str]) -> BaseException:
-    """Return an error that names every wrong override of a command line, or ``error`` if no override is wrong."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--config-dir", "-cd", type=Path)
-    parser.add_argument("--multirun", "-m", action="store_true")
-    options, others = parser.parse_known_args(arguments)
-    overrides = [argument for argument in others if not argument.startswith("-")]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        check = _OverrideCheck(options.config_dir, options.multirun)
-        # Groups come first, as they do for Hydra.
-        for override in sorted(overrides, key=lambda each: "." in each.partition("=")[0]):
-            check.add(override)
+def explain_hydra_error(error: BaseException, arguments: Sequence[str], config_name: str) -> BaseException:
+    """Return an error that names every wrong override of a command line, or ``error`` if no override is wrong.
+
+    Args:
+        error: that Hydra raised. It is initialized as it was then.
+        arguments: the words of the command line.
+        config_name: the name of the primary configuration.
+    """
+    options, _ = get_args_parser().parse_known_args(arguments)
+    check = _OverrideCheck(config_name, options.multirun)
+    # Groups come first, as they do for Hydra.
+    for override in sorted(options.overrides, key=lambda each: "." in each.partition("=")[0]):
+        check.add(override)
     return ConfigurationError.from_lines(check.problems) if check.problems else error
 
 
@@ -50,11 +48,9 @@ class _OverrideCheck:
         problems: a line for each problem so far.
     """
 
-    def __init__(self, config_dir: Path | None, is_sweep: bool) -> None:
-        self.is_sweep = is_sweep
-        self.directories = [CONF, *([config_dir.absolute()] if config_dir else [])]
-        search_path = ",".join(quote_for_hydra(f"file://{directory}") for directory in self.directories[1:])
-        self.accepted = [f"hydra.searchpath=[{search_path}]"]
+    def __init__(self, config_name: str, is_sweep: bool) -> None:
+        self.config_name, self.is_sweep = config_name, is_sweep
+        self.accepted: list[str] = []
         self.problems: list[str] = []
 
     def add(self, override: str) -> None:
@@ -77,7 +73,7 @@ class _OverrideCheck:
         return list(expand_sweep(override))
 
     def _compose(self, *more: str) -> DictConfig:
-        return compose("config", [*self.accepted, *more])
+        return compose(self.config_name, [*self.accepted, *more])
 
     def _new_problems(self, override: str) -> list[str]:
         return [problem for problem in find_problems(self._compose(override)) if problem not in self.problems]
@@ -110,5 +106,5 @@ class _OverrideCheck:
     def _group_options(self, group: str) -> list[str]:
         if not group:
             return []
-        options = {path.stem for root in self.directories for path in (root / group).glob("*.yaml")}
-        return sorted(options or GlobalHydra.instance().config_loader().get_group_options(group))
+        loader = GlobalHydra.instance().config_loader()
+        return loader.get_group_options(group, config_name=self.config_name, overrides=self.accepted)

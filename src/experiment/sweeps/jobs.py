@@ -55,7 +55,7 @@ class JobComposer:
         self.loader, self.sweep_config = loader, sweep_config
         self.directory = Path(sweep_config.hydra.sweep.dir)
         self.composed: dict[tuple[str, ...], DictConfig] = {}
-        self._plain_values: dict[str, bool] = {}
+        self._groups: dict[str, bool] = {}
 
     def job(self, overrides: list[str], varied: Collection[str]) -> Job:
         """Return the job with these overrides; ``varied`` are the keys that the sweep varies."""
@@ -83,9 +83,15 @@ class JobComposer:
 
     def _is_plain_value(self, override: str) -> bool:
         """Whether an override changes the value of a key: it chooses no group, adds or deletes nothing."""
-        if override not in self._plain_values:
-            parsed = parse_override(override)
-            group = self.loader.get_group_options(parsed.key_or_group)
-            other = parsed.is_hydra_override() or parsed.package or group or parsed.type != OverrideType.CHANGE
-            self._plain_values[override] = not other
-        return self._plain_values[override]
+        parsed = parse_override(override)
+        other = parsed.is_hydra_override() or parsed.package or parsed.type != OverrideType.CHANGE
+        return not other and not self._is_group(parsed.key_or_group)
+
+    def _is_group(self, key: str) -> bool:
+        if key not in self._groups:
+            hydra = self.sweep_config.hydra  # its overrides, or the primary configuration, may extend the search path
+            options = self.loader.get_group_options(
+                key, config_name=hydra.job.config_name, overrides=list(hydra.overrides.hydra)
+            )
+            self._groups[key] = bool(options)
+        return self._groups[key]

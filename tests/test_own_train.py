@@ -1,0 +1,140 @@
+"""A ``train.py`` of somebody's own, in a folder of their own: with this project's main function, or with their own."""
+
+import importlib
+import runpy
+import shlex
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+import experiment
+from experiment import draw, evaluate, repeat
+from experiment.configuration.errors import ConfigurationError
+from experiment.new import write_project
+from tests.conftest import metrics, snapshot
+
+OURS = """
+from experiment.__main__ import main
+if __name__ == "__main__":
+    main()
+"""
+THEIRS = """
+import hydra
+from experiment import run
+from experiment.command import command
+
+@command
+@hydra.main(version_base="1.3", config_path=".", config_name="mine")
+def main(config):
+    return run(config)
+
+if __name__ == "__main__":
+    main()
+"""
+MINE = """
+defaults:
+  - config
+  - override /data: null
+  - override /model: null
+  - override /optimizer: adam
+  - _self_
+data: {_target_: leaves.Data, num_points: 50, noise: 0.1, batch_size: 10}
+model: {_target_: leaves.Model, hidden: 4, optimizer: "${optimizer}"}
+trainer: {max_epochs: 3}
+hydra:
+  searchpath: [pkg://experiment.conf]
+"""
+KINDS = {"ours": ["--config-dir", ".", "experiment=leaves", "trainer.max_epochs=3"], "theirs": []}
+
+
+@pytest.fixture(params=KINDS)
+def project(request, monkeypatch, elsewhere) -> list[str]:
+    """Somebody's folder, which is the current directory; returns the arguments that choose their problem."""
+    write_project(elsewhere / "leaves")
+    monkeypatch.chdir("leaves")
+    monkeypatch.setattr(sys, "path", [str(Path.cwd()), *sys.path])
+    Path("train.py").write_text(OURS if request.param == "ours" else THEIRS)
+    Path("mine.yaml").write_text(MINE)
+    yield KINDS[request.param]
+    for name in ("leaves", "experiment.__main__"):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """``python train.py …``, in this process; returns the exit status."""
+
+    def run(*arguments: str) -> object:
+        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+        try:
+            runpy.run_path("train.py", run_name="__main__")
+        except SystemExit as stop:
+            return stop.code
+        return 0
+
+    return run
+
+
+def test_a_run_is_resumed_extended_evaluated_and_repeated(project, start, monkeypatch, capfd):
+    assert start(*project, "hydra.run.dir=run") == 0
+    before = snapshot(Path("run"))
+    assert start(*project, "hydra.run.dir=run") == 0
+    assert snapshot(Path("run")) == before
+    assert start(*project, "hydra.run.dir=run", "trainer.max_epochs=4") == 0
+    assert start(*project, "hydra.run.dir=single", "trainer.max_epochs=4") == 0
+    assert metrics(Path("run")) | {"seconds": 0} == metrics(Path("single")) | {"seconds": 0}
+    for command, arguments in ((evaluate, ["run"]), (draw, ["run"]), (repeat, ["run", "again"])):
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["command", *arguments, "--config-dir", "."])
+        command.main()
+    assert "bit-identical" in capfd.readouterr().out
+
+
+def test_a_sweep_chooses_from_the_groups_of_the_package(project, start):
+    sweep = ["-m", *project, "optimizer=adam,sgd", "seed=0,1", "hydra.sweep.dir=sweep"]
+    assert start(*sweep) == 0
+    runs = [path.parent for path in Path("sweep").glob("*/metrics.json")]
+    assert len(runs) == 4
+    before = [snapshot(path) for path in runs]
+    assert start(*sweep) == 0
+    assert [snapshot(path) for path in runs] == before
+
+
+def test_help_and_errors_are_of_their_configuration(project, start, capfd):
+    assert start("--help", *project) == 0
+    text = capfd.readouterr().out
+    assert "data._target_ = leaves.Data" in text
+    assert "  python train.py -m key=a,b ..." in text
+    assert start(*project, "model.hiden=3", "optimizer=sgdd", "sed=1") == 1
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.partition(":")[0].strip() for line in lines[1:]] == ["optimizer=sgdd", "sed=1"]
+    assert "optimizer=sgdd: one of adam, adamw, rmsprop, sgd" in lines[1]
+    assert start(*project, "trainer.max_epochs=0", "seed=0,1") == 1
+    assert "seed=0,1: several values make a sweep: python train.py -m" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("project", ["theirs"], indirect=True)
+def test_their_configuration_is_composed_in_python(project):
+    config = experiment.compose(["optimizer=sgd"], config_dir=".", config_name="mine")
+    assert config.model["_target_"] == "leaves.Model"
+    assert experiment.run(config, "run")["step"] == 3 * 5
+    overrides = ["trainer.max_epochs=1", "optimizer=adam,sgd", "hydra.sweep.dir=sweep"]
+    rows = experiment.sweep(overrides, config_dir=".", config_name="mine")
+    assert [row["step"] for row in rows] == [5, 5]
+    with pytest.raises(ConfigurationError, match="optimizer=sgdd: one of adam"):
+        experiment.compose(["optimizer=sgdd"], config_dir=".", config_name="mine")
+
+
+def test_the_command_that_is_printed_resumes_an_interrupted_run(project, start, monkeypatch, capfd):
+    with monkeypatch.context() as patch:
+        model = importlib.import_module("leaves").Model
+        patch.setattr(model, "on_train_epoch_end", lambda self: signal.raise_signal(signal.SIGTERM))
+        assert start(*project) == 143
+    python, script, *arguments = shlex.split(capfd.readouterr().err.partition("To resume: ")[2])
+    assert (python, script) == ("python", "train.py")
+    assert start(*arguments) == 0
+    assert "Resuming from step" in capfd.readouterr().out
+    (result,) = Path("outputs").glob("**/metrics.json")
+    assert metrics(result.parent)["epoch"] == 3
