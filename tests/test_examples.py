@@ -137,10 +137,10 @@ def test_a_sweep_is_ranked_by_its_objective(example, train, capfd):
 
 @each_example
 def test_a_search_finds_the_best_trial(example, train, capfd):
-    search = ["search=optuna", "search.trials=3", "model.hidden=int(interval(4,16))"]
+    """In the space that its experiment brings."""
     tiny = [override for override in example.tiny if not override.startswith("model.hidden")]
-    start = example.arguments(*tiny, example.until(example.horizon[1]), *search)
-    assert train("-m", *start, "hydra.sweep.dir=sweep") == 0
+    search = [*tiny, example.until(example.horizon[1]), "search=optuna", "search.trials=3"]
+    assert train("-m", *example.arguments(*search), "hydra.sweep.dir=sweep") == 0
     scores = [metrics(path.parent)[example.objective] for path in Path("sweep").glob("*/metrics.json")]
     assert len(scores) == 3
     best = re.search(r"Best trial: python \S+ (.*)", capfd.readouterr().out)[1]
