@@ -73,3 +73,18 @@ def test_of_a_long_name_the_end_is_shown():
     (name,) = legend(names(1))
     assert (len(name), name[0]) == (32, "…")
     assert names(1)[0].endswith(name[1:])
+
+
+def test_every_weight_of_a_layer_is_drawn_in_its_colour_and_no_bias():
+    parameters = [
+        "gru.weight_ih_l0",
+        "gru.weight_hh_l0",
+        "gru.bias_hh_l0",
+        "attention.in_proj_weight",
+        "attention.out.weight",
+    ]
+    tags = ["error/gru", "error/attention", *(f"update_ratio/{parameter}" for parameter in parameters)]
+    figure = draw_backpropagation({tag: [(0, index), (1, index)] for index, tag in enumerate(tags)})
+    (gru, attention), moves = (axes.get_lines() for axes in figure.axes)
+    assert [tags[int(line.get_ydata()[0])].partition("/")[2] for line in moves] == [*parameters[:2], parameters[3]]
+    assert [[*line.get_color()] for line in moves] == [[*line.get_color()] for line in (gru, gru, attention)]

@@ -133,6 +133,13 @@ PICTURES: dict[str, list[Row]] = {
     "scatter, 14 panels": sweep_rows(
         {"a": RATES, LONG_KEY: ODD_VALUES} | {f"key{each}": [1e-12, 1e12] for each in range(12)}, pseudo_random
     )[::1499],
+    "scatter, few decades": sweep_rows(
+        {
+            key: np.geomspace(1.5e-4, 1.5e-4 * 10**decades, 5)
+            for key, decades in zip("abcd", (1, 1.4, 1.8, 3), strict=True)
+        },
+        pseudo_random,
+    )[::37],
     "scatter, many": sweep_rows(
         {"a": [f"value {each}" for each in range(99)], "b": [1e12 + each for each in range(99)]}, pseudo_random
     )[::101],

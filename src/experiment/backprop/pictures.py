@@ -1,5 +1,6 @@
 """The picture of backpropagation: the error passed back to each layer, and how far its weights move."""
 
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -20,16 +21,16 @@ def draw_backpropagation(curves: Mapping[str, Curve]) -> Figure:
     """
     figure, panels = make_panels((4.3, 3.4), (4.3, 3.4))
     errors = {tag.removeprefix("error/"): curve for tag, curve in curves.items() if tag.startswith("error/")}
-    moves = {layer: curves[tag] for layer in errors if (tag := f"update_ratio/{layer}.weight") in curves}
+    moves = [(layer, curve) for layer in errors for curve in _weight_curves(curves, layer)]
     contents = (
-        (errors, "The error passed back to each layer", "‖∂L/∂z‖"),
+        ([*errors.items()], "The error passed back to each layer", "‖∂L/∂z‖"),
         (moves, "How far a step moves the weights", "‖Δw‖ / ‖w‖"),
     )
     colors = dict(zip(errors, colormaps["viridis"](np.linspace(0, 0.9, len(errors))), strict=True))
-    for axes, (part, title, label) in zip(panels, contents, strict=True):
-        for layer, curve in part.items():
+    for axes, (layer_curves, title, label) in zip(panels, contents, strict=True):
+        for layer, curve in layer_curves:
             plot_curve(axes, curve, color=colors[layer], lw=1.3)
-        label_axes(axes, part.values(), title, label)
+        label_axes(axes, [curve for _, curve in layer_curves], title, label)
     places = np.unique(np.linspace(0, len(errors) - 1, min(len(errors), LEGEND_LAYERS)).round().astype(int))
     figure.legend(
         [panels[0].get_lines()[place] for place in places],
@@ -40,6 +41,12 @@ def draw_backpropagation(curves: Mapping[str, Curve]) -> Figure:
     )
     arrange_panels(figure)
     return figure
+
+
+def _weight_curves(curves: Mapping[str, Curve], layer: str) -> list[Curve]:
+    """Return how far the weights of a layer move, of which a recurrent layer has several; biases are left out."""
+    weight = re.compile(rf"update_ratio/{re.escape(layer)}\.(?!.*bias)[^.]+")
+    return [curve for tag, curve in curves.items() if weight.fullmatch(tag)]
 
 
 def _legend_name(layer: str) -> str:

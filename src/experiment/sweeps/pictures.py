@@ -10,6 +10,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogLocator
 
 from experiment.configuration.objective import DEFAULT, Objective
 from experiment.sweeps.layout import SMALL, arrange, fit, make_panels, set_value_ticks, text_width, value_labels
@@ -76,6 +77,7 @@ def _is_wide(scores: Sequence[float]) -> bool:
 def _scale_x(axes: Axes, values: Sequence[float]) -> None:
     if _is_geometric(values):
         axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(LogLocator(subs=(3,)))  # the labels of more ticks would overlap
     else:
         axes.locator_params(axis="x", nbins=5)
 
