@@ -4,8 +4,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from experiment import evaluate
+from experiment.configuration import own_code
+from experiment.runs.directory import RunDirectory
 from experiment.runs.report import format_scores
 from tests.conftest import ROOT, checkpoint, metrics, snapshot
 
@@ -75,3 +78,21 @@ def test_what_cannot_be_scored_is_one_message(run, score):
         path.unlink()
     assert score() == "run holds no checkpoint."
     assert "best.ckpt does not exist" in score("--checkpoint", "best")
+
+
+def test_another_choice_of_a_group(run, score, monkeypatch):
+    """A choice replaces the whole group; those of a directory that the command names can be chosen too."""
+    monkeypatch.setattr(own_code, "_named", [])
+    run("data.num_test=50", "data.noise=0.1", "trainer.max_epochs=20")
+    Path("mine/data").mkdir(parents=True)
+    line = yaml.safe_load((ROOT / "conf/data/line.yaml").read_text())
+    Path("mine/data/steep.yaml").write_text(yaml.safe_dump(line | {"line": [3, 1, 0]}))
+    at_defaults = evaluate.evaluate(RunDirectory(Path("run")), ["data=line"])
+    assert at_defaults == evaluate.evaluate(RunDirectory(Path("run")), ["data.num_test=1000", "data.noise=0"])
+    assert score("data=line") == "   ".join(format_scores(at_defaults)) + "\n"
+    assert "data=steep: one of line" in score("data=steep")
+    steep = score("--config-dir", "mine", "data=steep")
+    assert steep == score("data.line=[3,1,0]", "data.num_test=1000") != score()
+    few = score("data.line=[3,1,0]", "data.num_test=7")
+    assert score("--config-dir", "mine", "data=steep", "data.num_test=7") == few
+    assert score("data.num_test=(").startswith("Hydra cannot parse an override: ")

@@ -23,6 +23,11 @@ def add_directory(directory: Path) -> None:
     _named.append(directory.resolve())
 
 
+def named_directories() -> list[Path]:
+    """Return the directories that have been added."""
+    return [*dict.fromkeys(_named)]
+
+
 def add_config_dirs(hydra_config: DictConfig) -> None:
     """Add the directories of ``--config-dir``, where the user's YAML files are.
 

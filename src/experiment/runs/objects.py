@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig
 
 from experiment.configuration import targets
+from experiment.configuration.compose import change
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.validation import validate
 from experiment.runs import quiet  # noqa: F401
@@ -63,7 +64,7 @@ def load_recorded(directory: RunDirectory, trusted: bool, changes: Sequence[str]
     Args:
         directory: of a run.
         trusted: the user vouches for the run: its configuration may read the environment and name places to write to.
-        changes: overrides ``key=value`` of the recorded configuration.
+        changes: overrides of the recorded configuration.
 
     Raises:
         ConfigurationError: the directory holds no run, or one that cannot be run here.
@@ -73,7 +74,7 @@ def load_recorded(directory: RunDirectory, trusted: bool, changes: Sequence[str]
         raise ConfigurationError(f"{directory.path} holds no run.")
     if not trusted:
         check_recorded_values(config)
-    config.merge_with_dotlist(list(changes))
+    change(config, changes)
     validate(config)
     check_instantiable(config)
     return config
