@@ -1,6 +1,7 @@
 """A ``train.py`` of somebody's own, in a folder of their own: with this project's main function, or with their own."""
 
 import importlib
+import re
 import runpy
 import shlex
 import signal
@@ -13,31 +14,17 @@ import experiment
 from experiment import draw, evaluate, repeat
 from experiment.configuration.errors import ConfigurationError
 from experiment.new import write_project
-from tests.conftest import metrics, snapshot
+from tests.conftest import ROOT, metrics, snapshot
 
 OURS = """
 from experiment.__main__ import main
 if __name__ == "__main__":
     main()
 """
-THEIRS = """
-import hydra
-from experiment import run
-from experiment.command import command
-
-@command
-@hydra.main(version_base="1.3", config_path=".", config_name="mine")
-def main(config):
-    return run(config)
-
-if __name__ == "__main__":
-    main()
-"""
+THEIRS = re.search(r"```py\n(import hydra.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
 MINE = """
 defaults:
   - config
-  - override /data: null
-  - override /model: null
   - override /optimizer: adam
   - _self_
 data: {_target_: leaves.Data, num_points: 50, noise: 0.1, batch_size: 10}

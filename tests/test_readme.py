@@ -44,7 +44,7 @@ def test_a_command_works(process, command):
     assert (done.returncode, done.stderr) == (0, "")
     assert "--help" in command or "tensorboard --logdir" in done.stdout
     results = [*Path("outputs").glob("**/metrics.json"), *Path("multirun").glob("**/metrics.json")]
-    expected = {"trials=10": 10, "trials=5": 5, "-m --config-dir": 4, "-m optimizer": 6, "--help": 0}
+    expected = {"trials=10": 10, "trials=8": 8, "trials=5": 5, "-m --config-dir": 4, "-m optimizer": 6, "--help": 0}
     assert len(results) == next((count for part, count in expected.items() if part in command), 1)
     if "optimizer.lr=0.01,0.1,1" in command:
         assert re.search(r"```\n(optimizer.lr  runs.*?)```", README, re.DOTALL)[1] in done.stdout
@@ -97,7 +97,7 @@ def test_the_house_is_the_one_described():
 def test_the_keys_are_all_there(process):
     done = process("python train.py --cfg job")
     for key in re.findall(r"^\| `([\w.]+)`", README, re.MULTILINE):
-        if key not in ("optimizer", "search", "experiment", "hydra.run.dir"):
+        if key not in ("optimizer", "model.from_run", "search", "experiment", "hydra.run.dir"):
             assert f"{key.split('.')[-1]}:" in done.stdout
 
 

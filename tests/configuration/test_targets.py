@@ -76,3 +76,10 @@ def test_arguments_of_another_class_are_one_message_that_says_how_to_drop_them()
     model = MODEL | {"_target_": "tests.stranger.stranger.Module"}
     with pytest.raises(ConfigurationError, match=r"model=\{_target_:tests.stranger.stranger.Module\} drops all others"):
         targets.check_targets(OmegaConf.create({"model": model}))
+
+
+def test_a_directory_with_the_name_of_a_module_is_no_module(monkeypatch):
+    Path("flowers_of_mine").mkdir()
+    monkeypatch.syspath_prepend(".")
+    with pytest.raises(ConfigurationError, match="name the directory of code that is not installed: --config-dir DIR"):
+        targets.check_targets(OmegaConf.create({"model": {"_target_": "flowers_of_mine.Model"}}))

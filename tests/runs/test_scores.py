@@ -45,9 +45,9 @@ def test_every_score_is_in_the_metrics_the_report_and_the_table(train, capfd):
     assert content["val/accuracy"] is None
     scores = re.search(r"^train/loss .*$", capfd.readouterr().out, re.MULTILINE)[0]
     assert re.findall(r"(\S+) \S+(?:   |$)", scores) == [
-        *("train/loss", "val/loss", "test/loss", "test/calibration", "val/r2")
+        *("train/loss", "val/loss", "test/loss", "val/r2", "test/calibration")
     ]
-    assert columns(Path("run")) == ["train/loss", "val/loss", "test/loss", "test/calibration", "val/r2"]
+    assert columns(Path("run")) == ["train/loss", "val/loss", "test/loss", "val/r2", "test/calibration"]
 
 
 def test_the_default_objective_is_the_lowest_validation_loss(run):

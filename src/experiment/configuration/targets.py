@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pkgutil
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -116,6 +117,9 @@ def _format_root_cause(error: BaseException) -> str:
 
 def _advise(error: Exception, node: dict[str, Any]) -> str:
     """Return advice where the module itself is not found, and not another one that it imports."""
-    missing = isinstance(error, ModuleNotFoundError) and error.name
-    is_target = missing and f"{node['_target_']}.".startswith(f"{missing}.")
-    return "; name the directory of code that is not installed: --config-dir DIR" if is_target else ""
+    name = str(node["_target_"])
+    missing = error.name if isinstance(error, ModuleNotFoundError) else None
+    is_missing = bool(missing) and f"{name}.".startswith(f"{missing}.")
+    # A directory that happens to have the name of the module is a package without a file.
+    is_directory = getattr(sys.modules.get(name.partition(".")[0]), "__file__", "") is None
+    return "; name the directory of code that is not installed: --config-dir DIR" if is_missing or is_directory else ""

@@ -10,7 +10,8 @@ from typing import Any
 from experiment.configuration.objective import COUNTS, TEXTS, Objective
 
 SCORES = ("train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy")  # null where a run has none
-STAGED = re.compile(r"(train|val|test)[/_]")  # how the name of a score begins
+STAGES = ("train", "val", "test")
+STAGED = re.compile(rf"({'|'.join(STAGES)})[/_]")  # how the name of a score begins
 
 
 def select_scores(logged: Iterable[str], objective: Objective) -> list[str]:
@@ -20,8 +21,17 @@ def select_scores(logged: Iterable[str], objective: Objective) -> list[str]:
 
 
 def sort_scores(names: Iterable[str]) -> list[str]:
-    """Return names of scores in the order in which they are reported: the usual ones first."""
-    return sorted(names, key=lambda name: (SCORES.index(name) if name in SCORES else len(SCORES), name))
+    """Return names of scores in the order in which they are reported: the usual ones first, then by stage."""
+
+    def order(name: str) -> tuple[int, int, str]:
+        stage = STAGED.match(name)
+        return (
+            SCORES.index(name) if name in SCORES else len(SCORES),
+            STAGES.index(stage[1]) if stage else len(STAGES),
+            name,
+        )
+
+    return sorted(names, key=order)
 
 
 def scores_of(metrics: Mapping[str, Any]) -> dict[str, float]:
