@@ -16,6 +16,7 @@ FREE = {
     "trainer.enable_model_summary",
     "trainer.profiler",
     "search",  # how the run was chosen, not what it computes
+    "loggers",
 }
 HORIZON = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")  # how far the run goes
 # A reference to another key is left to that key. One to the horizon is a value itself: it differs in a longer run.
@@ -29,7 +30,7 @@ def differences(old: DictConfig, new: DictConfig) -> dict[str, str]:
     return {
         key: f"{key}: {before.get(key, NOTHING)} there, {now.get(key, NOTHING)} here"
         for key in sorted(before.keys() | now.keys())
-        if before.get(key, NOTHING) != now.get(key, NOTHING) and key not in HORIZON and not _is_free(key)
+        if before.get(key, NOTHING) != now.get(key, NOTHING) and key not in HORIZON and not is_free(key)
     }
 
 
@@ -41,7 +42,8 @@ def refers_to_horizon(config: DictConfig, key: str) -> bool:
     return isinstance(node, str) and "${trainer.max_" in node
 
 
-def _is_free(key: str) -> bool:
+def is_free(key: str) -> bool:
+    """Whether configurations of the same run may differ in a key."""
     return any(f"{key}.".startswith(f"{free}.") for free in FREE)
 
 

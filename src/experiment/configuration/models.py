@@ -191,4 +191,7 @@ class RunConfig(StrictModel):
     backprop: BackpropConfig = Field(description="how often backpropagation is logged")
     search: SearchConfig | None = Field(default=None, description="optuna: a sweep is a search for the best objective")
     callbacks: dict[str, CustomClass | None] = Field(description="Lightning callbacks by name; null switches one off")
+    loggers: dict[str, CustomClass | None] = Field(
+        default={}, description="Lightning loggers by name, beside TensorBoard; null switches one off"
+    )
     extras: dict[str, Any] = Field(default={}, description="keys of your own, for interpolation")

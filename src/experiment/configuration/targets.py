@@ -4,12 +4,13 @@ import copy
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Any
 
 import hydra
 from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins import LayerSync, Precision
 from lightning.pytorch.profilers import Profiler
 from lightning.pytorch.strategies import Strategy
@@ -28,6 +29,7 @@ GROUP_KINDS: dict[str, tuple[type, ...]] = {
     "model": (LightningModule,),
     "optimizer": (Optimizer,),
     "callbacks": (Callback,),
+    "loggers": (Logger,),
     "trainer": (Strategy, Profiler, Precision, CheckpointIO, ClusterEnvironment, LayerSync),
     "extras": ARGUMENT_KINDS,
 }
@@ -67,6 +69,14 @@ def check_targets(config: DictConfig) -> None:
     _raise_problems(config, [str(key) for key in config])
 
 
+def supplied_arguments(target: Any, given: Container[str]) -> list[str]:
+    """Return the arguments that a run gives a class: a logger's directory, if required and not in its configuration."""
+    if not (inspect.isclass(target) and issubclass(target, Logger)) or "save_dir" in given or "_args_" in given:
+        return []
+    parameter = inspect.signature(target).parameters.get("save_dir")
+    return ["save_dir"] if parameter is not None and parameter.default is parameter.empty else []
+
+
 def _raise_problems(config: DictConfig, keys: list[str]) -> None:
     plain: Any = OmegaConf.to_container(config, resolve=True)
     problems = [problem for key in keys for problem in _find_problems(plain[key], (key,), GROUP_KINDS.get(key, ()))]
@@ -99,6 +109,7 @@ def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) ->
     signature = inspect.signature(target)
     others = (*HYDRA_KEYWORDS, *RESERVED.get(key, ()))
     arguments = {name: value for name, value in node.items() if name not in others}
+    arguments |= dict.fromkeys(supplied_arguments(target, node))
     bind = signature.bind_partial if node.get("_partial_") else signature.bind
     try:
         bind(*node.get("_args_", ()), **arguments)

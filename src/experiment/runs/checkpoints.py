@@ -3,6 +3,7 @@
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,6 @@ from experiment.runs.callback import LeanCallback
 from experiment.runs.checkpoint_files import state_name
 from experiment.runs.files import link, move_into_place, replace
 from experiment.runs.horizon_trainer import HorizonTrainer
-from experiment.runs.logger import RunLogger
 from experiment.runs.loop_progress import (
     describe_stop,
     is_at_horizon,
@@ -25,6 +25,7 @@ from experiment.runs.loop_progress import (
     step_index_to_resume,
     validates_next,
 )
+from experiment.runs.marked_log import MarkedLog
 from experiment.runs.resumability import why_not_within_epoch, why_workers_are_inexact
 from experiment.runs.signals import SignalHandler
 
@@ -45,7 +46,7 @@ class Checkpoints(LeanCallback, Checkpoint):
         directory: of the files.
         every_n_seconds: of training that a kill may lose; more, where saving would take too large a share of the time.
         signals: an interruption is raised as soon as the state is saved.
-        logger: whose log is marked.
+        logs: are marked, one after the other.
         best_score: which validation updates. Without one, the last state is the best.
 
     Attributes:
@@ -60,13 +61,13 @@ class Checkpoints(LeanCallback, Checkpoint):
         directory: Path,
         every_n_seconds: float,
         signals: SignalHandler,
-        logger: RunLogger | None,
+        logs: Sequence[MarkedLog],
         best_score: BestScore,
     ) -> None:
         self.last, self.previous, self.best = (directory / f"{name}.ckpt" for name in ("last", "previous", "best"))
         self.next, self.next_best = directory / "next.ckpt", directory / "next_best.ckpt"
         self.runner_up = directory / "runner_up.ckpt"  # the best without an unscheduled validation, for a longer run
-        self.every_n_seconds, self.signals, self.logger = every_n_seconds, signals, logger
+        self.every_n_seconds, self.signals, self.logs = every_n_seconds, signals, logs
         self.best_score = best_score
         self.epoch = self.step = 0
         self.seconds = self.began = 0.0
@@ -203,8 +204,8 @@ class Checkpoints(LeanCallback, Checkpoint):
     def _save_best(self, trainer: Trainer, is_resumable: bool) -> None:
         self.is_best = False
         name = self._write(trainer, self.next_best, is_resumable)
-        if self.logger and is_resumable:
-            self.logger.mark(name)
+        for each in self.logs if is_resumable else ():
+            each.mark(name)
 
     def _save(self, trainer: Trainer, is_resumable: bool) -> None:
         began = time.monotonic()
@@ -225,9 +226,9 @@ class Checkpoints(LeanCallback, Checkpoint):
     def _place(self) -> None:
         """Move ``next.ckpt`` into its place, after what was logged up to its state has reached the disk."""
         assert self.unplaced is not None
-        if self.logger:
-            self.logger.mark(self.unplaced)
-            self.logger.sync()
+        for each in self.logs:
+            each.mark(self.unplaced)
+            each.sync()
         self.unplaced = None
         if self.next_best.exists():  # first: a best state that last.ckpt knows of must be there
             move_into_place(self.next_best, self.best)

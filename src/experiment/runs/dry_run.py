@@ -27,7 +27,10 @@ def dry_run(config: DictConfig, hydra: DictConfig) -> None:
 
 
 def _shorten(config: DictConfig) -> DictConfig:
-    """Return a configuration of one epoch of ``fast_dev_run`` batches; other keys keep the values of the full run."""
+    """Return a configuration of one epoch of ``fast_dev_run`` batches; other keys keep the values of the full run.
+
+    Loggers are left out: a dry run is no run of a service.
+    """
     num_batches = int(config.trainer.fast_dev_run)
     short = copy.deepcopy(config)
     OmegaConf.resolve(short)
@@ -35,5 +38,6 @@ def _shorten(config: DictConfig) -> DictConfig:
     stages = [f"limit_{stage}_batches" for stage in ("train", "val", "test")]
     limits = {key: num_batches for key in stages if short.trainer.get(key) != 0}  # 0 skips the stage
     horizon = {"max_epochs": 1, "max_steps": -1, "check_val_every_n_epoch": 1, "val_check_interval": 1.0}
+    short.loggers = {}
     short.trainer.update({"fast_dev_run": False, "overfit_batches": 0.0, "num_sanity_val_steps": 0} | limits | horizon)
     return short

@@ -25,7 +25,7 @@ from experiment.configuration.identity import flatten
 from experiment.configuration.keys import json_types
 
 # How a run is watched and chosen, not what it computes.
-UNLISTED = ("callbacks.", "checkpoint.", "backprop.", "search", "objective")
+UNLISTED = ("callbacks.", "loggers.", "checkpoint.", "backprop.", "search", "objective")
 
 
 def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summary, Summary, Summary]:

@@ -1,6 +1,7 @@
 """Whether what a configuration names can be made here: its classes with their arguments, its accelerator."""
 
 import functools
+import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -23,6 +24,7 @@ from experiment.configuration.own_code import add_config_dirs
 from experiment.runs import quiet  # noqa: F401
 from experiment.runs.environment import explain_failure
 from experiment.runs.horizon_trainer import HorizonTrainer
+from experiment.runs.loggers import check_logger, named_loggers
 
 FINDERS = {LearningRateFinder: "optimizer.lr", BatchSizeFinder: "data.batch_size"}
 NEED_LOGGER = (LearningRateMonitor, DeviceStatsMonitor)
@@ -50,6 +52,7 @@ def check_instantiable(config: DictConfig, hydra_config: DictConfig | None = Non
     problems = [
         *_optimizer_problems(config),
         *_callback_problems(config),
+        *_logger_problems(config),
         *_trainer_problems(config),
     ]
     if problems:
@@ -83,13 +86,19 @@ def _callback_problems(config: DictConfig) -> Iterator[str]:
                 yield f"callbacks.{other} and callbacks.{name}: no checkpoint can hold two {kind} with equal arguments"
 
 
+def _logger_problems(config: DictConfig) -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as directory:
+        for name in named_loggers(config):
+            yield from _problems(f"loggers.{name}", functools.partial(check_logger, config, name, directory))
+
+
 def _misfits(callback: Callback, config: DictConfig) -> Iterator[str]:
     """Yield why a run cannot have a callback."""
     kind = type(callback).__name__
     for finder, key in FINDERS.items():
         if isinstance(callback, finder):
             yield f"{kind} changes the run before it starts, which a resume could not repeat: sweep {key} instead"
-    if isinstance(callback, NEED_LOGGER) and config.trainer.get("logger") is False:
+    if isinstance(callback, NEED_LOGGER) and config.trainer.get("logger") is False and not named_loggers(config):
         yield f"{kind} needs a log, and trainer.logger=false switches it off"
 
 

@@ -103,6 +103,18 @@ def check_places(directory: Path) -> None:
             raise ConfigurationError(f"{entry.path} is no file.")
 
 
+def check_place(directory: Path, place: Path) -> None:
+    """Check that what is written at a place in a run's directory is written there, and at no other.
+
+    Raises:
+        ConfigurationError: the place, or what it holds, is a symbolic link.
+    """
+    if directory in place.parents:
+        inner = [path for path in (place, *place.parents) if directory in path.parents]
+        for path in [*inner, *(place.iterdir() if place.is_dir() else ())]:
+            _raise_if_link(path)
+
+
 def _list(directory: Path) -> Iterator[os.DirEntry[str]]:
     with os.scandir(directory) as entries:
         yield from entries

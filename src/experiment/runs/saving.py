@@ -1,5 +1,6 @@
 """The moments at which a state is complete: before the other callbacks act in the next one."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -7,7 +8,7 @@ from typing_extensions import override
 
 from experiment.runs.callback import LeanCallback
 from experiment.runs.checkpoints import Checkpoints
-from experiment.runs.logger import RunLogger
+from experiment.runs.marked_log import MarkedLog
 
 
 class SavePoints(LeanCallback):
@@ -16,8 +17,8 @@ class SavePoints(LeanCallback):
     What they log or change in the same hook belongs to the next state: a resumed start calls the hook again.
     """
 
-    def __init__(self, checkpoints: Checkpoints, logger: RunLogger | None) -> None:
-        self.checkpoints, self.logger = checkpoints, logger
+    def __init__(self, checkpoints: Checkpoints, logs: Sequence[MarkedLog]) -> None:
+        self.checkpoints, self.muted = checkpoints, logs
 
     @override
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -30,10 +31,9 @@ class SavePoints(LeanCallback):
         self.checkpoints.place_before_batch(trainer)
 
     def _unmute(self) -> None:
-        """Log from here on: what a resumed start logs before, the first start has logged."""
-        if self.logger:
-            self.logger.unmute()
-            self.logger = None
+        for log in self.muted:
+            log.unmute()
+        self.muted = ()
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

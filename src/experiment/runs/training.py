@@ -20,8 +20,10 @@ from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.hyperparameters import hyperparameters
 from experiment.runs.initial_weights import KEY, InitialWeights
 from experiment.runs.logger import RunLogger
+from experiment.runs.loggers import UserLoggers
 from experiment.runs.loop_progress import is_out_of_time
 from experiment.runs.loss import LossMonitor
+from experiment.runs.marked_log import MarkedLog
 from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
 from experiment.runs.pictures import FinishedRun, draw_pictures
 from experiment.runs.provenance import record_start
@@ -53,10 +55,13 @@ class LightningTraining:
         if arguments.pop("logger", True):
             table = hyperparameters(config, hydra.overrides.task)
             self.logger = RunLogger(directory.path, resume.mark, table, self.objective)
+        self.loggers = UserLoggers(directory, config, resume.mark)
+        # The run's own log is the last: it marks how far the other TensorBoard logs in the directory have come.
+        logs: list[MarkedLog] = [self.loggers, *([self.logger] if self.logger else [])]
         self.signals = SignalHandler()
         every = config.checkpoint.every_n_seconds
         self.best_score = BestScore(self.objective, logging.WARNING if show_progress else logging.INFO)
-        self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, self.logger, self.best_score)
+        self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, logs, self.best_score)
         self.loss = LossMonitor()
         self.initial_weights = InitialWeights.of(config) if resume.checkpoint is None else None
         self.views = [
@@ -68,14 +73,14 @@ class LightningTraining:
                 callback.dirpath = str(directory.path / "model_checkpoints")  # not among the run's own checkpoints
         self.arguments = arguments | {
             "callbacks": [
-                SavePoints(self.checkpoints, self.logger),
+                SavePoints(self.checkpoints, logs),
                 *([self.initial_weights] if self.initial_weights else []),
                 *self.views,
                 Randomness(config.seed),
                 self.loss,
                 self.checkpoints,
             ],
-            "logger": self.logger or False,
+            "logger": [*([self.logger] if self.logger else []), *self.loggers.loggers.values()],
             "plugins": [AtomicCheckpointIO(), *(arguments.get("plugins") or [])],
             "profiler": arguments.get("profiler") or NoProfiler(),
             "default_root_dir": directory.path,
@@ -86,7 +91,8 @@ class LightningTraining:
         metrics["engine"] = "lightning"
         with self.signals, closing(self.logger) if self.logger else nullcontext():
             try:
-                metrics |= self._fit_and_score()
+                with self.loggers.running():
+                    metrics |= self._fit_and_score()
                 if self.logger:
                     self.logger.complete()
             except BaseException:

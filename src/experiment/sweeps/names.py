@@ -4,10 +4,9 @@ import hashlib
 import re
 from collections.abc import Collection, Sequence
 
-from experiment.configuration.identity import FREE, HORIZON
+from experiment.configuration.identity import HORIZON, is_free
 from experiment.configuration.overrides import override_values
 
-UNNAMED = {*FREE, *HORIZON}  # keys that name a directory only where the sweep varies them
 MAX_BYTES = 200
 # What no file system, or Windows alone, takes: lone surrogates too, which no encoding of a path holds.
 FORBIDDEN = re.compile(r"""[\x00-\x1f\x7f-\x9f\ud800-\udfff/\\%'"`<>:|?*]|[. ]$""")
@@ -21,7 +20,7 @@ def directory_name(overrides: Sequence[str], varied: Collection[str]) -> str:
     Hydra's own keys are left out, and so are those that do not make it another run, unless they are ``varied``.
     What a path cannot hold on some system is percent-encoded. A long name is cut and ends in a hash of the whole.
     """
-    values = {key: value for key, value in override_values(overrides).items() if key not in UNNAMED or key in varied}
+    values = {key: value for key, value in override_values(overrides).items() if key in varied or _is_part(key)}
     parts = (f"{key}={values[key]}" if values[key] else key for key in sorted(values))
     name = FORBIDDEN.sub(lambda match: _percent_encode(match[0]), ",".join(parts) or "default")
     if RESERVED.match(name):
@@ -30,6 +29,11 @@ def directory_name(overrides: Sequence[str], varied: Collection[str]) -> str:
         return name
     digest = "-" + hashlib.sha256(name.encode()).hexdigest()[:16]
     return name.encode()[: MAX_BYTES - len(digest)].decode(errors="ignore") + digest
+
+
+def _is_part(key: str) -> bool:
+    """Whether a key names a directory even where the sweep does not vary it."""
+    return not (is_free(key) or key in HORIZON)
 
 
 def _percent_encode(character: str) -> str:
