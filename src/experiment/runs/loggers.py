@@ -56,8 +56,9 @@ class UserLoggers:
             with _errors_named(name):
                 arguments = self._arguments(name)
                 self.loggers[name] = make_logger(config, name, arguments)
-            self._intercept(self.loggers[name])
+            self._intercept(name, self.loggers[name])
         self.started: list[str] = []
+        self.continued: set[str] = set()  # those that have had a configuration in an earlier start
 
     def _arguments(self, name: str) -> dict[str, Any]:
         """Return the arguments that a logger is given beside those of the configuration."""
@@ -81,18 +82,32 @@ class UserLoggers:
             raise ConfigurationError(f"{self.directory.path / FILE} is damaged: {name} has no version.")
         return version
 
-    def _intercept(self, logger: Logger) -> None:
-        """Drop what is logged while muted, and save when Lightning finalizes, which it does after each stage."""
-        log_metrics = logger.log_metrics
+    def _intercept(self, name: str, logger: Logger) -> None:
+        """Make a logger one of a run that resumes.
+
+        Scalars are dropped while muted, a service may refuse to change the configuration of an earlier start, and the
+        logger is not ended when Lightning finalizes it, which it does after each stage.
+        """
+        log_metrics, log_hyperparams = logger.log_metrics, logger.log_hyperparams
 
         def log_unless_muted(*args: Any, **kwargs: Any) -> None:
             if not self.is_muted:
                 log_metrics(*args, **kwargs)
 
+        def log_unless_refused(*args: Any, **kwargs: Any) -> None:
+            try:
+                log_hyperparams(*args, **kwargs)
+            except Exception as error:
+                if name not in self.continued:
+                    raise
+                reason = str(error).splitlines()[0]
+                log.info(f"loggers.{name} keeps the configuration of its first start: {reason}")
+
         def save(status: str) -> None:
             logger.save()
 
-        for method, replacement in {"log_metrics": log_unless_muted, "finalize": save}.items():
+        replacements = {"log_metrics": log_unless_muted, "log_hyperparams": log_unless_refused, "finalize": save}
+        for method, replacement in replacements.items():
             setattr(logger, method, replacement)
 
     @contextmanager
@@ -122,29 +137,20 @@ class UserLoggers:
             logger._experiment = CsvFile(logger.log_dir, self.resumed_mark)
         _ = getattr(logger, "experiment", None)  # only now it has a version
         self.started.append(name)
-        is_continued = self._record(name, logger.version)
-        if self.resumed_mark is not None and not is_continued:
+        self._record(name, logger.version)
+        if self.resumed_mark is not None and name not in self.continued:
             log.info(f"loggers.{name} begins with this start, and has no step before it.")
-        self._log_configuration(name, logger, is_continued)
-
-    def _record(self, name: str, version: Any) -> bool:
-        """Record what identifies the run of a logger, and return whether it is that of the start before."""
-        record = {"_target_": self.config.loggers[name]._target_, "version": version if _is_version(version) else None}
-        is_continued = self.records.get(name) == record
-        self.records[name] = record
-        self.directory.write_json(FILE, self.records)
-        return is_continued
-
-    def _log_configuration(self, name: str, logger: Logger, is_continued: bool) -> None:
         values: Any = OmegaConf.to_container(self.config, resolve=True)
         del values["loggers"]  # which may hold a key of the service
-        try:
-            logger.log_hyperparams(values)
-        except Exception as error:
-            if not is_continued:
-                raise
-            reason = str(error).splitlines()[0]
-            log.info(f"loggers.{name} keeps the configuration of its first start: {reason}")
+        logger.log_hyperparams(values)
+
+    def _record(self, name: str, version: Any) -> None:
+        """Record what identifies the run of a logger, and note whether it is that of the start before."""
+        record = {"_target_": self.config.loggers[name]._target_, "version": version if _is_version(version) else None}
+        if self.records.get(name) == record:
+            self.continued.add(name)
+        self.records[name] = record
+        self.directory.write_json(FILE, self.records)
 
     def unmute(self) -> None:
         """Log scalars from here on: what a resumed start logs before, the first start has logged."""

@@ -51,11 +51,11 @@ class LightningTraining:
         self.directory, self.config, self.resume = directory, config, resume
         self.objective = Objective.of(config)
         arguments = trainer_arguments(config, show_progress)
+        self.loggers = UserLoggers(directory, config, resume.mark)
         self.logger: RunLogger | None = None
         if arguments.pop("logger", True):
             table = hyperparameters(config, hydra.overrides.task)
             self.logger = RunLogger(directory.path, resume.mark, table, self.objective)
-        self.loggers = UserLoggers(directory, config, resume.mark)
         # The run's own log is the last: it marks how far the other TensorBoard logs in the directory have come.
         logs: list[MarkedLog] = [self.loggers, *([self.logger] if self.logger else [])]
         self.signals = SignalHandler()
