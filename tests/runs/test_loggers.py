@@ -65,7 +65,7 @@ def test_a_logger_has_the_configuration_without_that_of_loggers(run):
 
 
 KILLED = {
-    "points": ["trainer.max_epochs=600", "checkpoint.every_n_seconds=0.1"],
+    "points": ["trainer.max_epochs=600", "checkpoint.every_n_seconds=0.1", "trainer.log_every_n_steps=90"],
     "a rate that float32 cannot hold": [
         *STRANGER,
         "experiment=stranger",
@@ -139,6 +139,16 @@ def test_an_id_of_the_users_stands_and_another_class_has_a_run_of_its_own(run):
     run(CSV.replace("csv", "own"), "trainer.max_epochs=7")
     assert json.loads((directory / "loggers.json").read_text())["own"]["version"] == 0
     assert "loggers.own begins with this start, and has no step before it." in (directory / "train.log").read_text()
+
+
+def test_in_a_directory_of_the_users_no_record_chooses_a_version(run):
+    arguments = [CSV, "loggers.csv.save_dir=mine"]
+    run(*arguments, "trainer.max_epochs=5")
+    before = snapshot(Path("mine"))
+    directory = run(*arguments, "trainer.max_epochs=6")
+    assert before.items() <= snapshot(Path("mine")).items()
+    assert [row["step"] for row in rows(Path("mine"), 1) if row["train/loss"]] == ["5"]
+    assert "loggers.csv begins with this start, and has no step before it." in (directory / "train.log").read_text()
 
 
 def test_each_logger_ends_once_as_the_run_does(run, train, elsewhere, monkeypatch):
