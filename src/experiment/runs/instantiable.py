@@ -87,8 +87,8 @@ def _callback_problems(config: DictConfig) -> Iterator[str]:
 
 
 def _logger_problems(config: DictConfig) -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as directory:
-        for name in named_loggers(config):
+    for name in named_loggers(config):
+        with tempfile.TemporaryDirectory() as directory:
             yield from _problems(f"loggers.{name}", functools.partial(check_logger, config, name, directory))
 
 
