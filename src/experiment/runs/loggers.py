@@ -100,7 +100,7 @@ class UserLoggers:
             except Exception as error:
                 if name not in self.continued:
                     raise
-                reason = str(error).splitlines()[0]
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
                 log.info(f"loggers.{name} keeps the configuration of its first start: {reason}")
 
         def save(status: str) -> None:

@@ -20,7 +20,7 @@ def directory_name(overrides: Sequence[str], varied: Collection[str]) -> str:
     Hydra's own keys are left out, and so are those that do not make it another run, unless they are ``varied``.
     What a path cannot hold on some system is percent-encoded. A long name is cut and ends in a hash of the whole.
     """
-    values = {key: value for key, value in override_values(overrides).items() if key in varied or _is_part(key)}
+    values = {key: value for key, value in override_values(overrides).items() if key in varied or _is_named(key)}
     parts = (f"{key}={values[key]}" if values[key] else key for key in sorted(values))
     name = FORBIDDEN.sub(lambda match: _percent_encode(match[0]), ",".join(parts) or "default")
     if RESERVED.match(name):
@@ -31,9 +31,9 @@ def directory_name(overrides: Sequence[str], varied: Collection[str]) -> str:
     return name.encode()[: MAX_BYTES - len(digest)].decode(errors="ignore") + digest
 
 
-def _is_part(key: str) -> bool:
-    """Whether a key names a directory even where the sweep does not vary it."""
-    return not (is_free(key) or key in HORIZON)
+def _is_named(key: str) -> bool:
+    """Whether a key is part of a name even where the sweep does not vary it."""
+    return not is_free(key) and key not in HORIZON
 
 
 def _percent_encode(character: str) -> str:
