@@ -68,6 +68,7 @@ def test_help_describes_the_configured_classes_and_their_parts(train, capfd):
         "callbacks.stop.monitor = val/loss str; quantity to be monitored. callbacks.stop.min_delta = 0.0 by default",
         "callbacks.graph._target_ = experiment.backprop.graph.Graph Lightning callbacks",
         "extras.scale = 0.1 keys of your own",
+        "loggers.<name> Lightning loggers",
     ):
         assert row in text
     assert "decision_boundary" in text

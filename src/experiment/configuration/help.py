@@ -60,7 +60,9 @@ def _group_rows(name: str, value: Any) -> Iterator[tuple[str, str]]:
     """Yield each key of a group, with its value, and what it means."""
     schema = key_schemas(RunConfig)[name]
     model = model_of(name, value)
-    if not isinstance(value, dict) or not (value or model):
+    if value == {} and schema.get("type") == "object":
+        yield f"{name}.<name>", schema["description"]
+    elif not isinstance(value, dict) or not (value or model):
         yield f"{name} = {format_value(None if value == {} else value)}", _describe(schema)
     elif model:
         yield from _known_rows(name, value, key_schemas(model), schema["description"])
