@@ -15,6 +15,7 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_store import ConfigStore
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.basecontainer import BaseContainer
 
@@ -35,13 +36,19 @@ def without_search(overrides: Iterable[str]) -> list[str]:
 
 
 def _load_configuration(
-    loader: ConfigLoaderImpl, config_name: str | None, overrides: list[str], **options: Any
+    loader: ConfigLoaderImpl,
+    config_name: str | None,
+    overrides: list[str],
+    run_mode: RunMode,
+    *args: Any,
+    **kwargs: Any,
 ) -> DictConfig:
     of_run = without_search(overrides)
     with _dictionaries_replaced():
-        config = _load(loader, config_name, of_run, **options)
+        config = _load(loader, config_name, of_run, run_mode, *args, **kwargs)
         if is_search(config) or of_run != overrides:
-            config = _load(loader, config_name, [*_choose_space(loader, config, of_run), *overrides], **options)
+            overrides = [*_choose_space(loader, config, of_run), *overrides]
+            config = _load(loader, config_name, overrides, run_mode, *args, **kwargs)
     return config
 
 
