@@ -55,7 +55,10 @@ def _check_overrides(overrides: Sequence[str]) -> None:
 
 
 def _score(config: DictConfig, path: Path, root: str) -> dict[str, float]:
-    arguments = trainer_arguments(config) | {"logger": False, "enable_checkpointing": False, "default_root_dir": root}
+    arguments = trainer_arguments(config) | {
+        **{"logger": False, "enable_checkpointing": False, "default_root_dir": root},
+        **{"strategy": "auto", "devices": 1},
+    }
     trainer = HorizonTrainer(**arguments)
     model, data = make_model_and_data(config)
     # Before the weights are loaded, as in training: Lightning converts the module afterwards, which would round them.

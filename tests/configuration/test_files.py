@@ -21,6 +21,7 @@ FILES = {
     "optimizer/adamw.yaml": ["optimizer=adamw", "optimizer.lr=0.01"],
     "optimizer/rmsprop.yaml": ["optimizer=rmsprop", "optimizer.momentum=0.5"],
     "optimizer/sgd.yaml": ["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0.9"],
+    "trainer/ddp.yaml": ["trainer=ddp"],
     "trainer/default.yaml": ["trainer=default"],
 }
 

@@ -1,6 +1,7 @@
 """Backpropagation in TensorBoard: the errors, gradients and updates of a training step, of each layer and parameter."""
 
 import functools
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -44,10 +45,12 @@ class Backprop(LeanCallback):
         self.before: dict[str, Tensor] = {}  # the parameters, before the step
         self.gradient_norms: dict[str, Tensor] = {}
         self.loss_scale = 1.0  # of mixed precision
+        self.copies = 1  # of the batch: the number of processes that train on all of it
         self.chart_logged = False
 
     @override
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        self.copies = _count_copies(trainer, batch_idx)
         if trainer.loggers and not self.hooks and _is_due(trainer, self.every_n_steps):
             self.hooks = [
                 module.register_forward_hook(functools.partial(self._hook_output, _tag_name(name)))
@@ -61,7 +64,7 @@ class Backprop(LeanCallback):
                 z.register_hook(functools.partial(self._record_error, layer))
 
     def _record_error(self, layer: str, error: Tensor) -> None:
-        self.error_norms.setdefault(layer, []).append(_norm(error))
+        self.error_norms.setdefault(layer, []).append(_norm(error) * math.sqrt(self.copies))
 
     @override
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
@@ -134,6 +137,12 @@ class Backprop(LeanCallback):
 
 def _is_due(trainer: Trainer, every_n_steps: int | None) -> bool:
     return every_n_steps is not None and step_index(trainer) % every_n_steps == 0
+
+
+def _count_copies(trainer: Trainer, batch_idx: int) -> int:
+    """Return how many processes train on all of a batch: one, unless its loader says that it does not divide it."""
+    is_divided = getattr(trainer.train_dataloader, "is_divided", None)
+    return 1 if is_divided is None or is_divided(batch_idx) else trainer.world_size
 
 
 def _norm(values: Tensor) -> Tensor:

@@ -17,6 +17,17 @@ OmegaConf.register_new_resolver(
 )
 
 
+def _all_devices(accelerator: str) -> int:
+    """Return how many devices an accelerator has; two processes stand for those of a CPU."""
+    import torch  # here, since it takes a second
+
+    is_cpu = accelerator == "cpu" or not torch.accelerator.is_available()
+    return 2 if is_cpu else torch.accelerator.device_count()
+
+
+OmegaConf.register_new_resolver("all_devices", _all_devices, replace=True)
+
+
 @dataclass
 class ResolvedConfig:
     """A configuration with and without its references.

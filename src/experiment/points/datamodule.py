@@ -85,6 +85,11 @@ class Batches:
             indices = self._take_shard(batch)
             yield tuple(tensor.index_select(0, indices).flatten(0, 1) for tensor in groups)
 
+    def is_divided(self, number: int) -> bool:
+        """Return whether the batch of that number, from 0, is divided among the processes."""
+        rows = min(self.batch_size, len(self.tensors[0]) - number * self.batch_size)
+        return rows % self.world_size == 0
+
     def _take_shard(self, batch: Tensor) -> Tensor:
         return batch if len(batch) % self.world_size else batch.tensor_split(self.world_size)[self.rank]
 

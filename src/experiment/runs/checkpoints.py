@@ -1,9 +1,7 @@
 """The checkpoints of a run: the newest state, the one before, and the best by the objective."""
 
 import logging
-import shutil
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,8 @@ from typing_extensions import override
 from experiment.runs.best import BestScore
 from experiment.runs.callback import LeanCallback
 from experiment.runs.checkpoint_files import state_name
-from experiment.runs.files import link, move_into_place, replace
+from experiment.runs.checkpoint_places import CheckpointPlaces
+from experiment.runs.distributed import agree
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.loop_progress import (
     describe_stop,
@@ -25,7 +24,6 @@ from experiment.runs.loop_progress import (
     step_index_to_resume,
     validates_next,
 )
-from experiment.runs.marked_log import MarkedLog
 from experiment.runs.resumability import why_not_within_epoch, why_workers_are_inexact
 from experiment.runs.signals import SignalHandler
 
@@ -43,10 +41,9 @@ class Checkpoints(LeanCallback, Checkpoint):
     its place together with the next ``last.ckpt``, so that a run that resumes from an earlier state finds it again.
 
     Args:
-        directory: of the files.
+        places: of the files.
         every_n_seconds: of training that a kill may lose; more, where saving would take too large a share of the time.
         signals: an interruption is raised as soon as the state is saved.
-        logs: are marked, one after the other.
         best_score: which validation updates. Without one, the last state is the best.
 
     Attributes:
@@ -58,16 +55,12 @@ class Checkpoints(LeanCallback, Checkpoint):
 
     def __init__(
         self,
-        directory: Path,
+        places: CheckpointPlaces,
         every_n_seconds: float,
         signals: SignalHandler,
-        logs: Sequence[MarkedLog],
         best_score: BestScore,
     ) -> None:
-        self.last, self.previous, self.best = (directory / f"{name}.ckpt" for name in ("last", "previous", "best"))
-        self.next, self.next_best = directory / "next.ckpt", directory / "next_best.ckpt"
-        self.runner_up = directory / "runner_up.ckpt"  # the best without an unscheduled validation, for a longer run
-        self.every_n_seconds, self.signals, self.logs = every_n_seconds, signals, logs
+        self.places, self.every_n_seconds, self.signals = places, every_n_seconds, signals
         self.best_score = best_score
         self.epoch = self.step = 0
         self.seconds = self.began = 0.0
@@ -95,10 +88,8 @@ class Checkpoints(LeanCallback, Checkpoint):
         self.signals.install()  # once more: Lightning has installed handlers by now
         self.signals.deferred = True
         self.began = time.monotonic() - self.seconds
-        self.due_at = time.monotonic() + self.every_n_seconds if self.last.exists() else 0
-        self.next_best.unlink(missing_ok=True)  # of a start that was killed
-        if self.runner_up.exists():
-            replace(self.runner_up, self.best)
+        self.due_at = time.monotonic() + self.every_n_seconds if self.places.last.exists() else 0
+        self.places.begin()
         if not trainer.fit_loop.restarted_mid_epoch:
             # With max_steps, Lightning takes a state between epochs for one at the end of an epoch.
             _Loop.restarting.fset(trainer.fit_loop, False)  # type: ignore[attr-defined]
@@ -109,7 +100,7 @@ class Checkpoints(LeanCallback, Checkpoint):
         """Save the state before an epoch, if it is the best one or a save is due."""
         if self.is_best:
             self._save_best(trainer, is_resumable=True)
-        if self._is_due:
+        if self._is_due(trainer):
             self._save(trainer, is_resumable=True)
             self._place()
 
@@ -131,7 +122,7 @@ class Checkpoints(LeanCallback, Checkpoint):
             self._save_best(trainer, is_resumable=False)
         if self.unplaced:
             self._place()
-        if self.signals.received is not None and not self._is_exact_within_epoch(trainer):
+        if self._is_interrupted(trainer) and not self._is_exact_within_epoch(trainer):
             self.signals.check()
 
     @override
@@ -142,7 +133,7 @@ class Checkpoints(LeanCallback, Checkpoint):
             trainer.should_stop &= not is_out_of_time(trainer)  # its timer stops it after the next batch
         elif not trainer.is_last_batch and not validates_next(trainer):
             self.is_final = is_at_horizon(trainer)
-            if (self._is_due or self.is_final) and self._is_exact_within_epoch(trainer):
+            if (self._is_due(trainer) or self.is_final) and self._is_exact_within_epoch(trainer):
                 self._save(trainer, is_resumable=True)
             else:
                 self.is_final = False
@@ -152,7 +143,7 @@ class Checkpoints(LeanCallback, Checkpoint):
         if trainer.sanity_checking:
             return
         self.validated_step = trainer.global_step
-        self.is_best = self.best_score.update(trainer)
+        self.is_best = bool(agree(trainer, self.best_score.update(trainer)))
 
     def save_at_epoch_end(self, trainer: Trainer) -> None:
         """Save the state in which training ends within an epoch, after a validation that was due there."""
@@ -183,16 +174,13 @@ class Checkpoints(LeanCallback, Checkpoint):
         Args:
             is_scheduled: a longer run has that validation too.
         """
-        is_best = self.is_best or self.best_score.value is None or not self.best.exists()
-        if self.last.exists() and is_best:
-            if self.best.exists() and not is_scheduled:
-                link(self.best, self.runner_up)
-            shutil.copyfile(self.last, self.next_best)
-            move_into_place(self.next_best, self.best)
+        self.places.use_last_as_best(self.is_best or self.best_score.value is None, is_scheduled)
 
-    @property
-    def _is_due(self) -> bool:
-        return time.monotonic() >= self.due_at or self.signals.received is not None
+    def _is_due(self, trainer: Trainer) -> bool:
+        return bool(agree(trainer, time.monotonic() >= self.due_at or self.signals.received is not None))
+
+    def _is_interrupted(self, trainer: Trainer) -> bool:
+        return bool(agree(trainer, self.signals.received is not None))
 
     def _is_exact_within_epoch(self, trainer: Trainer) -> bool:
         reason = why_not_within_epoch(trainer)
@@ -203,15 +191,15 @@ class Checkpoints(LeanCallback, Checkpoint):
 
     def _save_best(self, trainer: Trainer, is_resumable: bool) -> None:
         self.is_best = False
-        name = self._write(trainer, self.next_best, is_resumable)
-        for each in self.logs if is_resumable else ():
-            each.mark(name)
+        name = self._write(trainer, self.places.next_best, is_resumable)
+        if is_resumable:
+            self.places.mark(name)
 
     def _save(self, trainer: Trainer, is_resumable: bool) -> None:
         began = time.monotonic()
-        self.was_interrupted = self.signals.received is not None  # a later signal waits for the next state
+        self.was_interrupted = self._is_interrupted(trainer)  # a later signal waits for the next state
         self.seconds = began - self.began
-        self.unplaced = self._write(trainer, self.next, is_resumable)
+        self.unplaced = self._write(trainer, self.places.next, is_resumable)
         self.epoch, self.step = trainer.current_epoch - self.unfinished_epochs, trainer.global_step
         now = time.monotonic()
         self.due_at = now + max(self.every_n_seconds, (now - began) / SAVING_SHARE)
@@ -224,17 +212,10 @@ class Checkpoints(LeanCallback, Checkpoint):
         return self.name
 
     def _place(self) -> None:
-        """Move ``next.ckpt`` into its place, after what was logged up to its state has reached the disk."""
+        """Move the state that was saved last into its place."""
         assert self.unplaced is not None
-        for each in self.logs:
-            each.mark(self.unplaced)
-            each.sync()
+        self.places.place(self.unplaced)
         self.unplaced = None
-        if self.next_best.exists():  # first: a best state that last.ckpt knows of must be there
-            move_into_place(self.next_best, self.best)
-        if self.last.exists():
-            link(self.last, self.previous)
-        move_into_place(self.next, self.last)
         if self.was_interrupted:
             self.signals.check()
 

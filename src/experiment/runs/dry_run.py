@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiment.runs.directory import RunDirectory
 from experiment.runs.resume import ResumePoint
-from experiment.runs.training import LightningTraining
+from experiment.runs.training import train
 
 
 def dry_run(config: DictConfig, hydra: DictConfig) -> None:
@@ -23,7 +23,7 @@ def dry_run(config: DictConfig, hydra: DictConfig) -> None:
     """
     with tempfile.TemporaryDirectory() as temporary:
         directory = RunDirectory(Path(temporary))
-        LightningTraining(directory, _shorten(config), hydra, ResumePoint(), show_progress=False).run({})
+        train(directory, _shorten(config), hydra, ResumePoint(), False, {})
 
 
 def _shorten(config: DictConfig) -> DictConfig:

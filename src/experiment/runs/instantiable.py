@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import (
     LearningRateMonitor,
     ProgressBar,
 )
+from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import Container, DictConfig, OmegaConf
 
@@ -121,10 +122,17 @@ def _trainer_problems(config: DictConfig) -> Iterator[str]:
             for problem in _problems(_format_argument(config, name, value), functools.partial(_trainer, {name: value}))
         ]
         yield from alone or problems
-    elif trainers[0].world_size > 1:
-        counts = {"devices": trainers[0].num_devices, "num_nodes": trainers[0].num_nodes}
-        named = [f"trainer.{key}={arguments.get(key, count)}" for key, count in counts.items() if count > 1]
-        yield f"{' and '.join(named)}: training in several processes does not work yet"
+    else:
+        yield from _strategy_problems(trainers[0], arguments)
+
+
+def _strategy_problems(trainer: HorizonTrainer, arguments: dict[str, Any]) -> Iterator[str]:
+    if trainer.num_nodes > 1:
+        yield f"trainer.num_nodes={trainer.num_nodes}: training on several machines does not work yet"
+    if not isinstance(trainer.strategy, DDPStrategy | SingleDeviceStrategy):
+        strategy = arguments.get("strategy")
+        name = strategy if isinstance(strategy, str) else type(trainer.strategy).__name__
+        yield f"trainer.strategy={name}: auto or ddp: checkpoints of other strategies cannot be resumed exactly"
 
 
 def _trainer(arguments: dict[str, Any]) -> HorizonTrainer:

@@ -6,6 +6,7 @@ from typing import Any
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import EarlyStopping, Timer
 
+from experiment.runs.distributed import agree
 from experiment.runs.loss import LossMonitor
 
 
@@ -49,7 +50,7 @@ def is_out_of_time(trainer: Trainer) -> bool:
     """Whether ``max_time`` has passed."""
     timers = [callback for callback in trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
     remaining = [timer.time_remaining() for timer in timers]
-    return any(seconds is not None and seconds <= 0 for seconds in remaining)
+    return bool(timers) and bool(agree(trainer, any(seconds is not None and seconds <= 0 for seconds in remaining)))
 
 
 def is_at_horizon(trainer: Trainer) -> bool:

@@ -42,6 +42,8 @@ class LossMonitor(LeanCallback):
             return
         if trainer.accumulate_grad_batches > 1:
             loss = loss * trainer.accumulate_grad_batches  # by which Lightning has divided it
+        if trainer.world_size > 1:
+            loss = trainer.strategy.reduce(loss.detach().clone(), reduce_op="mean")
         self.newest = loss.item()
         self.first = self.newest if self.first is None else self.first
         trainer.should_stop |= not math.isfinite(self.newest)

@@ -19,7 +19,7 @@ from experiment.runs.dry_run import dry_run
 from experiment.runs.report import SCORES, format_report
 from experiment.runs.resume import find_result, find_resume_point
 from experiment.runs.signals import Interrupted, RunStopped
-from experiment.runs.training import LightningTraining
+from experiment.runs.training import train
 
 log = logging.getLogger(__name__)
 LOG_FILE_ONLY = logging.getLogger("run")  # its records go to the run's log, not to the terminal
@@ -70,7 +70,7 @@ def _run_locked(directory: RunDirectory, config: DictConfig, hydra: DictConfig) 
             terminal.info(f"Resuming from step {resume.step} (epoch {resume.epoch})")
         try:
             with _written_metrics(directory) as metrics:
-                LightningTraining(directory, config, hydra, resume, show_progress=not in_sweep).run(metrics)
+                train(directory, config, hydra, resume, not in_sweep, metrics)
         except Interrupted as interrupted:
             interrupted.hydra = hydra
             raise

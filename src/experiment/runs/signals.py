@@ -1,5 +1,6 @@
 """Signals that end a run: Ctrl-C, SIGTERM, and the SIGUSR1 that Slurm can send before it pre-empts."""
 
+import os
 import signal
 import threading
 from types import FrameType
@@ -19,8 +20,12 @@ class Interrupted(BaseException):
     hydra: Any = None
 
     def __init__(self, number: int) -> None:
-        super().__init__(f"interrupted by {signal.Signals(number).name}")
+        super().__init__(number)
+        self.number = number
         self.status = 130 if number == signal.SIGINT else 143
+
+    def __str__(self) -> str:
+        return f"interrupted by {signal.Signals(self.number).name}"
 
 
 class RunStopped(Exception):
@@ -37,7 +42,12 @@ class SignalHandler:
 
     def __init__(self) -> None:
         self.deferred = False
-        self.received: int | None = None
+        self._received: int | None = None
+
+    @property
+    def received(self) -> int | None:
+        """The number of the newest signal, ``None`` if none has come."""
+        return self._received
 
     def __enter__(self) -> Self:
         # A handler that C code has installed is None, and cannot be put back.
@@ -58,7 +68,7 @@ class SignalHandler:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         impatient = self.received is not None
-        self.received = number
+        self._received = number
         if impatient or not self.deferred:
             raise Interrupted(number)
 
@@ -66,3 +76,25 @@ class SignalHandler:
         """Raise ``Interrupted`` where a signal has come."""
         if self.received is not None:
             raise Interrupted(self.received)
+
+
+class SharedSignals(SignalHandler):
+    """The signals that the parent of several training processes has received, in one of these.
+
+    Args:
+        number: of the signal, 0 before one has come: shared memory.
+    """
+
+    def __init__(self, number: Any) -> None:
+        super().__init__()
+        self.shared, self.parent = number, os.getppid()
+
+    @property
+    def received(self) -> int | None:
+        """The number of the signal, ``None`` if none has come."""
+        return self.shared.value or None
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Leave a signal to the parent, which receives it too; end if there is no parent any more."""
+        if os.getppid() != self.parent:
+            os._exit(1)

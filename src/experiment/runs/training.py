@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
@@ -14,18 +15,27 @@ from experiment.configuration.objective import Objective
 from experiment.runs.best import BestScore
 from experiment.runs.callback import NoProfiler
 from experiment.runs.checkpoint_files import AtomicCheckpointIO
+from experiment.runs.checkpoint_places import CheckpointPlaces
 from experiment.runs.checkpoints import Checkpoints
 from experiment.runs.directory import RunDirectory
+from experiment.runs.distributed import (
+    SilentLogger,
+    count_processes,
+    distributed_arguments,
+    is_first_rank,
+    score_everything,
+)
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.hyperparameters import hyperparameters
 from experiment.runs.initial_weights import KEY, InitialWeights
 from experiment.runs.logger import RunLogger
-from experiment.runs.loggers import UserLoggers
+from experiment.runs.loggers import UserLoggers, named_loggers
 from experiment.runs.loop_progress import is_out_of_time
 from experiment.runs.loss import LossMonitor
 from experiment.runs.marked_log import MarkedLog
 from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
 from experiment.runs.pictures import FinishedRun, draw_pictures
+from experiment.runs.processes import run_in_processes
 from experiment.runs.provenance import record_start
 from experiment.runs.randomness import Randomness
 from experiment.runs.report import SCORES, select_scores
@@ -34,8 +44,37 @@ from experiment.runs.saving import SavePoints
 from experiment.runs.signals import SignalHandler
 
 
+def train(
+    directory: RunDirectory,
+    config: DictConfig,
+    hydra: DictConfig,
+    resume: ResumePoint,
+    show_progress: bool,
+    metrics: dict[str, Any],
+) -> None:
+    """Train a run as ``LightningTraining`` does, in as many processes as its configuration asks for."""
+    arguments = (directory, config, hydra, resume, show_progress)
+    size = count_processes(config)
+    if size == 1:
+        _train(*arguments, metrics, SignalHandler())
+    else:
+        run_in_processes(size, _train, arguments, metrics)
+
+
+def _train(
+    directory: RunDirectory,
+    config: DictConfig,
+    hydra: DictConfig,
+    resume: ResumePoint,
+    show_progress: bool,
+    metrics: dict[str, Any],
+    signals: SignalHandler,
+) -> None:
+    LightningTraining(directory, config, hydra, resume, show_progress, signals).run(metrics)
+
+
 class LightningTraining:
-    """Trains one run with Lightning.
+    """Trains one run with Lightning; of several processes, the first writes its directory.
 
     Args:
         directory: of the run, locked.
@@ -43,25 +82,30 @@ class LightningTraining:
         hydra: Hydra's own configuration; ``hydra.sweeper.callbacks`` are those that a sweep adds to its runs.
         resume: where to start.
         show_progress: whether a progress bar may be shown.
+        signals: that interrupt it.
     """
 
     def __init__(
-        self, directory: RunDirectory, config: DictConfig, hydra: DictConfig, resume: ResumePoint, show_progress: bool
+        self,
+        directory: RunDirectory,
+        config: DictConfig,
+        hydra: DictConfig,
+        resume: ResumePoint,
+        show_progress: bool,
+        signals: SignalHandler,
     ) -> None:
-        self.directory, self.config, self.resume = directory, config, resume
+        self.directory, self.config, self.resume, self.signals = directory, config, resume, signals
         self.objective = Objective.of(config)
         arguments = trainer_arguments(config, show_progress)
-        self.loggers = UserLoggers(directory, config, resume.mark)
         self.logger: RunLogger | None = None
-        if arguments.pop("logger", True):
-            table = hyperparameters(config, hydra.overrides.task)
-            self.logger = RunLogger(directory.path, resume.mark, table, self.objective)
+        self.loggers: UserLoggers | None = None
+        loggers = self._make_loggers(arguments.pop("logger", True), hydra)
         # The run's own log is the last: it marks how far the other TensorBoard logs in the directory have come.
-        logs: list[MarkedLog] = [self.loggers, *([self.logger] if self.logger else [])]
-        self.signals = SignalHandler()
+        logs: list[MarkedLog] = [*([self.loggers] if self.loggers else []), *([self.logger] if self.logger else [])]
         every = config.checkpoint.every_n_seconds
         self.best_score = BestScore(self.objective, logging.WARNING if show_progress else logging.INFO)
-        self.checkpoints = Checkpoints(directory.checkpoints, every, self.signals, logs, self.best_score)
+        places = CheckpointPlaces(directory.checkpoints, logs, is_first_rank())
+        self.checkpoints = Checkpoints(places, every, signals, self.best_score)
         self.loss = LossMonitor()
         self.initial_weights = InitialWeights.of(config) if resume.checkpoint is None else None
         self.views = [
@@ -80,18 +124,28 @@ class LightningTraining:
                 self.loss,
                 self.checkpoints,
             ],
-            "logger": [*([self.logger] if self.logger else []), *self.loggers.loggers.values()],
+            "logger": loggers,
             "plugins": [AtomicCheckpointIO(), *(arguments.get("plugins") or [])],
             "profiler": arguments.get("profiler") or NoProfiler(),
             "default_root_dir": directory.path,
         }
+
+    def _make_loggers(self, with_tensorboard: bool, hydra: DictConfig) -> list[Logger]:
+        """Make the loggers of the first process, and one that logs nothing of each other."""
+        if not is_first_rank():
+            return [SilentLogger()] if with_tensorboard or named_loggers(self.config) else []
+        self.loggers = UserLoggers(self.directory, self.config, self.resume.mark)
+        if with_tensorboard:
+            table = hyperparameters(self.config, hydra.overrides.task)
+            self.logger = RunLogger(self.directory.path, self.resume.mark, table, self.objective)
+        return [*([self.logger] if self.logger else []), *self.loggers.loggers.values()]
 
     def run(self, metrics: dict[str, Any]) -> None:
         """Train, validate, test and draw; ``metrics`` is filled with how far it came, whether or not that succeeds."""
         metrics["engine"] = "lightning"
         with self.signals, closing(self.logger) if self.logger else nullcontext():
             try:
-                with self.loggers.running():
+                with self.loggers.running() if self.loggers else nullcontext():
                     metrics |= self._fit_and_score()
                 if self.logger:
                     self.logger.complete()
@@ -104,7 +158,9 @@ class LightningTraining:
                 metrics |= {"best": self.best_score.value, "best_step": self.best_score.step}
 
     def _fit_and_score(self) -> dict[str, Any]:
-        trainer = HorizonTrainer(**self.arguments)
+        trainer = HorizonTrainer(**distributed_arguments(self.arguments))
+        if trainer.world_size > 1:
+            score_everything(trainer)
         model, data = make_model_and_data(self.config)
         # Lightning converts it only after it has loaded a checkpoint, which would round float64 weights to float32.
         model = cast(LightningModule, trainer.precision_plugin.convert_module(model))
@@ -113,8 +169,9 @@ class LightningTraining:
             "devices": trainer.num_devices,
             "strategy": type(trainer.strategy).__name__,
         }
-        inputs = {KEY: self.initial_weights.record()} if self.initial_weights else {}
-        record_start(self.directory, self.resume.step, [model, data], inputs, **hardware)
+        if is_first_rank():
+            inputs = {KEY: self.initial_weights.record()} if self.initial_weights else {}
+            record_start(self.directory, self.resume.step, [model, data], inputs, **hardware)
         trainer.fit(model, datamodule=data, ckpt_path=self.resume.checkpoint, weights_only=True)
         self.signals.check()
         scores = self._score(trainer, model, data)
@@ -124,7 +181,8 @@ class LightningTraining:
             self.logger.sync()
         if self.best_score.newest is not None:
             scores.setdefault(self.objective.metric, self.best_score.newest)
-        draw_pictures(FinishedRun.read(self.directory.path, model, data, self.checkpoints.step), self.views)
+        if is_first_rank():
+            draw_pictures(FinishedRun.read(self.directory.path, model, data, self.checkpoints.step), self.views)
         metrics: dict[str, Any] = {name: float(scores[name]) for name in select_scores(scores, self.objective)}
         self.best_score.use_last(metrics.get(self.objective.metric), self.checkpoints.step)
         status = "diverged" if self.loss.diverged else "finished"

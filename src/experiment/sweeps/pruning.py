@@ -9,6 +9,7 @@ from optuna.pruners import MedianPruner
 from optuna.trial import Trial
 from typing_extensions import override
 
+from experiment.runs.distributed import agree, is_first_rank
 from experiment.runs.signals import RunStopped
 from experiment.sweeps.study import open_journal
 
@@ -33,10 +34,15 @@ class Pruning(Callback):
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         value = float(trainer.callback_metrics.get(self.metric, math.nan))
-        reported = self.study.trials[self.trial.number].intermediate_values  # a resumed run validates some steps again
-        if trainer.sanity_checking or not math.isfinite(value) or trainer.global_step in reported:
+        if trainer.sanity_checking or not math.isfinite(value):
             return
-        self.trial.report(value, trainer.global_step)
-        if self.trial.should_prune():
+        if agree(trainer, is_first_rank() and self._is_worse(value, trainer.global_step)):
             result = f"{self.metric} {value:.4g} is worse than the median"
             raise RunStopped(f"pruned after {trainer.global_step} steps: {result}")
+
+    def _is_worse(self, value: float, step: int) -> bool:
+        """Report a value to the study, unless the run was resumed and has reported it, and ask for its judgement."""
+        if step in self.study.trials[self.trial.number].intermediate_values:
+            return False
+        self.trial.report(value, step)
+        return self.trial.should_prune()
