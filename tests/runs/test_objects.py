@@ -142,13 +142,16 @@ ENVIRONMENTS = [
     ({"SLURM_NTASKS": "2"}, "the environment variable SLURM_NTASKS=2: You set `--ntasks=2` in your SLURM bash script"),
     (
         {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_STEP_NUM_TASKS": "2"},
-        "the environment variable SLURM_STEP_NUM_TASKS=2: training in several processes does not work yet",
+        "the environment variable SLURM_STEP_NUM_TASKS=2: trainer=ddp starts the processes of a run itself; unset it",
     ),
     ({"SLURM_NTASKS": "many"}, "the environment variable SLURM_NTASKS=many: "),
-    ({"WORLD_SIZE": "2"}, "the environment variable WORLD_SIZE=2: training in several processes does not work yet"),
+    (
+        {"WORLD_SIZE": "2"},
+        "the environment variable WORLD_SIZE=2: trainer=ddp starts the processes of a run itself; unset it",
+    ),
     (
         {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "MASTER_ADDR": "localhost", "TORCHELASTIC_RUN_ID": "7"},
-        "the environment variable WORLD_SIZE=2: training in several processes does not work yet",
+        "the environment variable WORLD_SIZE=2: trainer=ddp starts the processes of a run itself; unset it",
     ),
     ({"RANK": "1"}, "the environment variable RANK=1: this is not the first of several processes"),
     ({"LOCAL_RANK": "1"}, "the environment variable LOCAL_RANK=1: this is not the first of several processes"),
@@ -193,10 +196,8 @@ def test_an_environment_of_one_process_is_none_of_our_business(run, monkeypatch,
     assert yaml.safe_load((directory / ".hydra/config.yaml").read_text())["trainer"]["devices"] == 1
 
 
-def test_one_device_is_used_where_there_are_two(run, train, capfd, monkeypatch, elsewhere):
+def test_one_device_is_used_where_there_are_two_and_all_on_request(run, monkeypatch):
     monkeypatch.setattr(CPUAccelerator, "auto_device_count", staticmethod(lambda: 2))
-    for devices in ("auto", "2"):
-        assert train(f"trainer.devices={devices}") == 1
-        assert f"trainer.devices={devices}: training in several processes does not work yet" in capfd.readouterr().err
-    assert list(elsewhere.iterdir()) == []
-    assert json.loads((run("trainer.max_epochs=2") / "provenance.json").read_text())["devices"] == 1
+    for name, overrides, devices in (("one", [], 1), ("all", ["trainer.devices=auto"], 2)):
+        directory = run("trainer.max_epochs=2", *overrides, name=name)
+        assert json.loads((directory / "provenance.json").read_text())["devices"] == devices

@@ -26,7 +26,7 @@ The keys with their defaults, allowed values and meanings:
 {table}
 
 Choices, each a file under conf/:
-  data=line          model=simple_net          optimizer=sgd|adam|adamw|rmsprop
+  data=line          model=simple_net          optimizer=sgd|adam|adamw|rmsprop          trainer=default|ddp
   experiment=NAME    a named set of choices, from conf/experiment/ or from a directory of your own: --config-dir DIR
   search=optuna      with -m: a search for the best objective
 

@@ -107,7 +107,7 @@ class TrainerConfig(StrictModel):
     max_steps: Annotated[int, Field(ge=1, le=10**15)] | Literal[-1] = Field(default=-1, description="optimizer steps")
     accelerator: str = Field(description="the Lightning accelerator: cpu, gpu, mps, …; auto: the best there is")
     devices: int | str | list[int] = Field(
-        default=1, description="one device, however many the machine has; several processes are refused for now"
+        default=1, description="one device, however many the machine has; of several, each has a process"
     )
     log_every_n_steps: Interval = Field(description="how often train/loss is logged")
     check_val_every_n_epoch: Interval | None = Field(

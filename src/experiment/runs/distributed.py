@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import DummyLogger
+from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
@@ -37,13 +38,15 @@ def agree(trainer: Trainer, value: int) -> int:
 
 
 def distributed_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a trainer in one of several processes that are started already: it starts none."""
+    """Return the arguments of a trainer: in one of several processes, which are started already, it starts none."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return arguments
     strategy = arguments.get("strategy", "auto")
     if isinstance(strategy, str):
         strategy = re.sub(r"^ddp_(fork|spawn|notebook)", "ddp", strategy)
     elif isinstance(strategy, DDPStrategy):
         strategy._start_method = "popen"
-    return arguments | {"strategy": strategy}
+    return arguments | {"strategy": strategy, "plugins": [*arguments["plugins"], TorchElasticEnvironment()]}
 
 
 def score_everything(trainer: Trainer) -> None:

@@ -24,9 +24,9 @@ def check_environment(trainer_keys: Iterable[str]) -> None:
         ConfigurationError: it is one of several, or an argument of the trainer is not in the configuration.
     """
     problems = [
-        f"the environment variable {name}={value}: {reason}; unset it to train in one process"
+        f"the environment variable {name}={value}: {reason}; unset it"
         for names, single, reason in (
-            (COUNTS, "1", "training in several processes does not work yet"),
+            (COUNTS, "1", "trainer=ddp starts the processes of a run itself"),
             (RANKS, "0", "this is not the first of several processes"),
         )
         for name in names

@@ -14,7 +14,7 @@ from experiment.configuration import targets
 from experiment.configuration.objective import Objective
 from experiment.runs.best import BestScore
 from experiment.runs.callback import NoProfiler
-from experiment.runs.checkpoint_files import AtomicCheckpointIO
+from experiment.runs.checkpoint_files import AtomicCheckpointIO, load_newest
 from experiment.runs.checkpoint_places import CheckpointPlaces
 from experiment.runs.checkpoints import Checkpoints
 from experiment.runs.directory import RunDirectory
@@ -58,7 +58,21 @@ def train(
     if size == 1:
         _train(*arguments, metrics, SignalHandler())
     else:
-        run_in_processes(size, _train, arguments, metrics)
+        try:
+            run_in_processes(size, _train, arguments, metrics)
+        finally:
+            if "step" not in metrics:  # the process that counts died
+                metrics |= _saved_progress(directory)
+
+
+def _saved_progress(directory: RunDirectory) -> dict[str, Any]:
+    """Return the progress that the newest checkpoint holds."""
+    _, checkpoint = load_newest(directory.checkpoints)
+    saved = checkpoint.get("callbacks", {}).get(Checkpoints.__qualname__, {})
+    return {
+        **{"engine": "lightning", "epoch": checkpoint.get("epoch", 0), "step": checkpoint.get("global_step", 0)},
+        "seconds": saved.get("seconds", 0.0),
+    }
 
 
 def _train(
