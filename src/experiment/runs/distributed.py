@@ -5,9 +5,9 @@ import re
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers.logger import DummyLogger
-from lightning.pytorch.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from omegaconf import DictConfig
 from torch.utils.data import DataLoader
