@@ -67,6 +67,14 @@ def test_the_curves_and_tags_are_those_of_one_process(run, overrides, processes)
     assert (provenance["devices"], provenance["strategy"], len(provenance["starts"])) == (2, "DDPStrategy", 1)
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_fork", "ddp_spawn"])
+def test_a_strategy_of_several_processes_works_in_one(run, strategy):
+    run("trainer.max_epochs=5", name="plain")
+    run("trainer.max_epochs=5", f"trainer.strategy={strategy}", name="one")
+    assert torch.equal(weights("plain"), weights("one"))
+    assert_same_curves("plain", "one", 0)
+
+
 def test_somebody_elses_project_is_scored_over_all_of_its_data(run):
     """Without a step, the weights are the same: so are the scores, though Lightning would divide the data."""
     untrained = [*DIGITS, "trainer.max_epochs=2", "optimizer.lr=0"]

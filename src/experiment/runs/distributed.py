@@ -38,15 +38,15 @@ def agree(trainer: Trainer, value: int) -> int:
 
 
 def distributed_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a trainer: in one of several processes, which are started already, it starts none."""
-    if os.environ.get("WORLD_SIZE", "1") == "1":
-        return arguments
+    """Return the arguments of a trainer that starts no processes: those of its run are started already."""
     strategy = arguments.get("strategy", "auto")
     if isinstance(strategy, str):
         strategy = re.sub(r"^ddp_(fork|spawn|notebook)", "ddp", strategy)
     elif isinstance(strategy, DDPStrategy):
         strategy._start_method = "popen"
-    return arguments | {"strategy": strategy, "plugins": [*arguments["plugins"], TorchElasticEnvironment()]}
+    is_one_of_several = os.environ.get("WORLD_SIZE", "1") != "1"
+    environment = [TorchElasticEnvironment()] if is_one_of_several else []
+    return arguments | {"strategy": strategy, "plugins": [*arguments["plugins"], *environment]}
 
 
 def score_everything(trainer: Trainer) -> None:
