@@ -2,10 +2,12 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from omegaconf import OmegaConf
 
+from experiment import evaluate
 from experiment.configuration import own_code, targets
 from experiment.configuration.errors import ConfigurationError
 from tests.conftest import ROOT
@@ -68,6 +70,16 @@ def test_code_beside_the_script_is_the_users(monkeypatch):
     monkeypatch.syspath_prepend(str(STRANGER))
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(STRANGER / "train.py"), raising=False)
     check("parts.make_net", width=3)
+
+
+def test_a_command_of_this_project_is_not_the_users(monkeypatch):
+    monkeypatch.setattr(own_code, "_named", [])
+    command = ModuleType("__main__")
+    command.__spec__, command.__file__ = evaluate.__spec__, evaluate.__file__
+    monkeypatch.setitem(sys.modules, "__main__", command)
+    exec("def main(): ...", vars(command))
+    with pytest.raises(ConfigurationError, match="of your own code"):
+        check("__main__.main")
 
 
 def test_an_installed_package_in_a_named_directory_is_not_the_users(named):

@@ -46,9 +46,11 @@ def is_own(target: object) -> bool:
     if not (inspect.isclass(target) or inspect.isfunction(target)):
         return False
     name = target.__module__
-    file = getattr(sys.modules.get(name), "__file__", None)
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
     if file is None:
         return name == "__main__"  # of a notebook
+    name = getattr(getattr(module, "__spec__", None), "name", name)  # that of a command is __main__ too
     path = Path(file).resolve()
     is_there = any(path.is_relative_to(directory) for directory in [*_named, *_script_directories()])
     return is_there and name.partition(".")[0] not in THIS_PROJECT and not is_installed(str(path))
