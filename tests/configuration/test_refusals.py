@@ -8,6 +8,7 @@ import pytest
 from experiment import compose, explain
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.overrides import parse_override
+from tests.conftest import ROOT
 
 HINT = "; if the value is one text, quote it: "
 TEXTS = [
@@ -96,5 +97,8 @@ def test_what_is_wrong_in_a_file_of_ones_own_is_named(tmp_path, content, message
 
 
 def test_how_a_group_is_left_out_is_said_where_null_was_tried():
-    with pytest.raises(ConfigurationError, match=r"optimizer=null: one of .*sgd, or none: ~optimizer"):
-        compose(["optimizer=null"])
+    with pytest.raises(ConfigurationError, match=r"optimizer=null: one of .*sgd, or none: ~optimizer$"):
+        compose(["experiment=stranger", "optimizer=null"], ROOT / "tests/stranger")
+    compose(["experiment=stranger", "~optimizer"], ROOT / "tests/stranger")
+    with pytest.raises(ConfigurationError, match=r"optimizer=null: one of .*sgd$"):
+        compose(["optimizer=null"])  # the network of points needs one

@@ -111,18 +111,19 @@ def test_weights_that_lightning_saved_alone_can_be_used(train):
 
 
 @pytest.mark.parametrize("command", ["repeat", "explain"])
-def test_from_another_directory_the_same_weights_are_found_and_others_refused(run, monkeypatch, capfd, command):
+def test_from_another_directory_the_same_weights_are_found_and_others_refused(run, monkeypatch, command):
     run(*FIRST, name="first")
     run(*THEN, name="then")
     Path("other").mkdir()
     monkeypatch.chdir("other")
-    arguments = {"repeat": ["../then", "again"], "explain": ["../then", "step=0"]}[command]
-    monkeypatch.setattr(sys, "argv", [command, *arguments])
-    start = {"repeat": repeat.main, "explain": explain.main}[command]
+
+    def start() -> None:
+        monkeypatch.setattr(sys, "argv", [command, "../then", "again" if command == "repeat" else "step=0"])
+        {"repeat": repeat.main, "explain": explain.main}[command]()
+
     start()
     run(*FIRST, "seed=1", name="first")
-    capfd.readouterr()
-    with pytest.raises(SystemExit, match="model.from_run=first: other weights than those that the run started from"):
+    with pytest.raises(SystemExit, match=r"model\.from_run=first: other weights than those that the run started from"):
         start()
 
 

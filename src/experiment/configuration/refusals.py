@@ -88,7 +88,7 @@ class _OverrideCheck:
         if isinstance(refusal, _SweepError):
             return f"{message}{self._suggest_quotes(key, value)}"
         if (options := self._group_options(key)) and value not in options:
-            none = f", or none: ~{key}" if value == "null" else ""
+            none = f", or none: ~{key}" if value == "null" and not self._new_problems(f"~{key}") else ""
             return f"one of {', '.join(options)}{none}"
         if message.startswith(("Could not override", "Could not delete")):
             return explain_unknown_key(key, known_keys(self._compose()))
