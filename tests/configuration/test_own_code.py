@@ -90,6 +90,26 @@ def test_an_installed_package_in_a_named_directory_is_not_the_users(named):
             check(target, _args_=["ran"])
 
 
+def test_a_module_with_the_name_of_another_one_is_not_taken_for_it(monkeypatch):
+    monkeypatch.setattr(own_code, "_named", [])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "same", raising=False)
+    for directory in ("first", "second"):
+        Path(directory).mkdir()
+        for module in ("same", "statistics"):
+            Path(directory, f"{module}.py").write_text("class Part: ...")
+    own_code.add_directory(Path("first"))
+    check("same.Part")
+    own_code.add_directory(Path("second"))
+    with pytest.raises(ConfigurationError, match=r"same is \S*first/same.py in this process, and \S*second/same.py"):
+        check("same.Part")
+    with pytest.raises(ConfigurationError, match=r"second/statistics.py needs another name"):
+        check("statistics.Part")
+    own_code.add_directory(Path("first"))
+    check("same.Part")
+    del sys.modules["same"]
+
+
 def test_a_class_of_a_group_is_of_its_kind_wherever_it_is_defined(named):
     with pytest.raises(ConfigurationError, match=r"data._target_=parts.make_net: must be a class, a kind of Lightning"):
         targets.check_targets(OmegaConf.create({"data": {"_target_": "parts.make_net", "width": 3}}))

@@ -4,6 +4,7 @@ import functools
 import inspect
 import sys
 import sysconfig
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -37,6 +38,20 @@ def add_config_dirs(hydra_config: DictConfig) -> None:
     for source in hydra_config.runtime.config_sources:
         if source.provider == "command-line":
             add_directory(Path(source.path))
+
+
+def explain_hidden_module(name: str) -> str | None:
+    """Return why the module that a name begins with is not the one in the directory that was named last.
+
+    Python imports a module of a name once in a process, and an installed one before the user's.
+    """
+    top = name.partition(".")[0]
+    spec = PathFinder.find_spec(top, [str(directory) for directory in _named[-1:]])
+    named = spec.origin if spec else None
+    imported = getattr(sys.modules.get(top), "__file__", None)
+    if not named or not imported or Path(named).resolve() == Path(imported).resolve():
+        return None
+    return f"{top} is {imported} in this process, and {named} needs another name"
 
 
 def is_own(target: object) -> bool:

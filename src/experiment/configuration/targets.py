@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from experiment.configuration.errors import ConfigurationError
-from experiment.configuration.own_code import is_own
+from experiment.configuration.own_code import explain_hidden_module, is_own
 
 # What the _target_ of each group may be, and those among its arguments, which may be of the user's own code too.
 ARGUMENT_KINDS = (Optimizer, LRScheduler, nn.Module)
@@ -94,11 +94,15 @@ def _find_problems(node: Any, path: tuple[str, ...], kinds: tuple[type, ...]) ->
 
 
 def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) -> Iterator[str]:
+    name = str(node["_target_"])
     try:
-        target = pkgutil.resolve_name(str(node["_target_"]))
+        target = pkgutil.resolve_name(name)
     except Exception as error:  # whatever the import of somebody's module raises
-        reason = _format_root_cause(error) + _advise(error, node)
-        yield f"{key}._target_={node['_target_']}: cannot be imported: {reason}"
+        reason = explain_hidden_module(name) or _format_root_cause(error) + _advise(error, node)
+        yield f"{key}._target_={name}: cannot be imported: {reason}"
+        return
+    if is_own(target) and (reason := explain_hidden_module(name)):
+        yield f"{key}._target_={name}: cannot be imported: {reason}"
         return
     is_argument = kinds == ARGUMENT_KINDS
     if not (inspect.isclass(target) and issubclass(target, kinds)) and not (is_argument and is_own(target)):
