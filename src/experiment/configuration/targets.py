@@ -101,14 +101,14 @@ def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) ->
         reason = explain_hidden_module(name) or _format_root_cause(error) + _advise(error, node)
         yield f"{key}._target_={name}: cannot be imported: {reason}"
         return
-    if is_own(target) and (reason := explain_hidden_module(name)):
-        yield f"{key}._target_={name}: cannot be imported: {reason}"
+    if is_own(target) and (hidden := explain_hidden_module(name)):
+        yield f"{key}._target_={name}: cannot be imported: {hidden}"
         return
     is_argument = kinds == ARGUMENT_KINDS
     if not (inspect.isclass(target) and issubclass(target, kinds)) and not (is_argument and is_own(target)):
         allowed = f"must be a class, a kind of {' or '.join(kind.__name__ for kind in kinds)}"
         own = ", or a class or a function of your own code: beside your script, or in the directory of --config-dir"
-        yield f"{key}._target_={node['_target_']}: {allowed}{own if is_argument else ''}"
+        yield f"{key}._target_={name}: {allowed}{own if is_argument else ''}"
         return
     signature = inspect.signature(target)
     others = (*HYDRA_KEYWORDS, *RESERVED.get(key, ()))
