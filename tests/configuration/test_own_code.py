@@ -58,6 +58,20 @@ def test_what_is_not_the_users_is_refused_before_it_is_called(named, target, arg
     assert not Path("ran").exists()
 
 
+@pytest.mark.parametrize("linked", ["directory", "file"])
+def test_code_that_is_linked_is_the_users(monkeypatch, linked):
+    monkeypatch.setattr(own_code, "_named", [])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("real", "project"):
+        Path(name).mkdir()
+    Path("real/linked.py").write_text("class Part: ...")
+    link = Path("project/code" if linked == "directory" else "project/linked.py")
+    link.symlink_to(Path("real" if linked == "directory" else "real/linked.py").absolute())
+    own_code.add_directory(link if linked == "directory" else link.parent)
+    check("linked.Part")
+    del sys.modules["linked"]
+
+
 def test_code_in_no_named_directory_is_refused(monkeypatch):
     monkeypatch.setattr(own_code, "_named", [])
     monkeypatch.syspath_prepend(str(STRANGER))
@@ -108,6 +122,11 @@ def test_a_module_with_the_name_of_another_one_is_not_taken_for_it(monkeypatch):
     own_code.add_directory(Path("first"))
     check("same.Part")
     del sys.modules["same"]
+
+
+def test_code_of_another_script_is_said_to_be_that(named):
+    with pytest.raises(ConfigurationError, match="of the script or the notebook that made the run"):
+        check("__main__.Part")
 
 
 def test_a_class_of_a_group_is_of_its_kind_wherever_it_is_defined(named):

@@ -21,7 +21,7 @@ def add_directory(directory: Path) -> None:
     """
     if str(directory.absolute()) not in sys.path:
         sys.path.append(str(directory.absolute()))
-    _named.append(directory.resolve())
+    _named.extend(_both_paths(directory))
 
 
 def named_directories() -> list[Path]:
@@ -66,9 +66,9 @@ def is_own(target: object) -> bool:
     if file is None:
         return name == "__main__"  # of a notebook
     name = getattr(getattr(module, "__spec__", None), "name", name)  # that of a command is __main__ too
-    path = Path(file).resolve()
-    is_there = any(path.is_relative_to(directory) for directory in [*_named, *_script_directories()])
-    return is_there and name.partition(".")[0] not in THIS_PROJECT and not is_installed(str(path))
+    directories = [*_named, *_script_directories()]
+    is_there = any(path.is_relative_to(directory) for path in _both_paths(Path(file)) for directory in directories)
+    return is_there and name.partition(".")[0] not in THIS_PROJECT and not is_installed(str(Path(file).resolve()))
 
 
 def is_installed(path: str) -> bool:
@@ -78,7 +78,12 @@ def is_installed(path: str) -> bool:
 
 def _script_directories() -> list[Path]:
     file = getattr(sys.modules["__main__"], "__file__", None)
-    return [Path(file).resolve().parent] if file else []
+    return [path.parent for path in _both_paths(Path(file))] if file else []
+
+
+def _both_paths(path: Path) -> tuple[Path, Path]:
+    """Return a path as Python finds a module there, and where it leads if it is a link, or has one among its parts."""
+    return path.absolute(), path.resolve()
 
 
 @functools.cache

@@ -133,6 +133,8 @@ def _format_root_cause(error: BaseException) -> str:
 def _advise(error: Exception, node: dict[str, Any]) -> str:
     """Return advice where the module itself is not found, and not another one that it imports."""
     name = str(node["_target_"])
+    if name.startswith("__main__."):
+        return "; it is of the script or the notebook that made the run, which alone can load it"
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     is_missing = bool(missing) and f"{name}.".startswith(f"{missing}.")
     # A directory that happens to have the name of the module is a package without a file.
