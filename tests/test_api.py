@@ -17,6 +17,7 @@ from tests.conftest import ROOT, checkpoint, metrics, plain_loop, snapshot
 from tests.runs.test_run import curve
 
 DIGITS = ROOT / "examples/digits"
+STRANGER = ["--config-dir", str(ROOT / "tests/stranger"), "experiment=stranger"]
 SHORT = "trainer.max_epochs=5"
 
 
@@ -196,6 +197,14 @@ def test_a_model_of_ones_own_is_loaded(run):
     pictures, digits = next(iter(data.test_dataloader()))
     accuracy = (model.net(pictures).argmax(1) == digits).float().mean()
     assert float(accuracy) == metrics(directory)["test/accuracy"]
+
+
+def test_a_model_is_loaded_whose_layers_setup_makes(run):
+    directory = run(*STRANGER, "model._target_=others.MadeInSetup", "data._target_=others.Data", SHORT)
+    model, _ = experiment.load(directory, config_dir=STRANGER[1])
+    weights = checkpoint(directory)["state_dict"]
+    assert weights.keys() == model.state_dict().keys()
+    assert all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
 
 
 def test_what_cannot_be_loaded_is_one_message(run):

@@ -96,3 +96,20 @@ def test_another_choice_of_a_group(run, score, monkeypatch):
     few = score("data.line=[3,1,0]", "data.num_test=7")
     assert score("--config-dir", "mine", "data=steep", "data.num_test=7") == few
     assert score("data.num_test=(").startswith("Hydra cannot parse an override: ")
+
+
+def test_a_dictionary_of_another_class_replaces_one_of_the_run(run, score):
+    stranger = ["--config-dir", str(ROOT / "tests/stranger")]
+    run(*stranger, "experiment=parts", "trainer.max_epochs=1")
+    part = "data.dataset.transform={_target_:torch.nn.Softplus,beta:2}"
+    assert score(*stranger, part).startswith("val/loss")
+    config = evaluate.load_recorded(RunDirectory(Path("run")), False, [part])
+    assert config.data.dataset.transform == {"_target_": "torch.nn.Softplus", "beta": 2}
+    assert config.data.dataset._target_ == "parts.Numbers.tens"
+    config = evaluate.load_recorded(RunDirectory(Path("run")), False, ["data={_target_:parts.Data,batch_size:7}"])
+    assert (config.data.batch_size, config.data.dataset._target_) == (7, "parts.Numbers.tens")
+
+
+def test_several_values_are_one_message(run, score):
+    run("trainer.max_epochs=1")
+    assert "data.num_test=4,5: a key takes one value here" in score("data.num_test=4,5")

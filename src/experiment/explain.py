@@ -11,6 +11,7 @@ from experiment.configuration.errors import ConfigurationError
 from experiment.points.explanation import explain_step
 from experiment.points.replay import replay_step
 from experiment.runs.directory import RunDirectory
+from experiment.runs.initial_weights import find_again
 from experiment.runs.instantiable import check_instantiable
 from experiment.runs.objects import load_recorded
 
@@ -62,7 +63,10 @@ def _split(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
 
 def _load_configuration(directory: Path | None, overrides: list[str], trusted: bool) -> DictConfig:
     if directory:
-        return load_recorded(RunDirectory(directory), trusted, overrides)
+        run = RunDirectory(directory)
+        config = load_recorded(run, trusted, overrides)
+        find_again(run, config)
+        return config
     config = compose_configuration(overrides)
     check_instantiable(config)
     return config

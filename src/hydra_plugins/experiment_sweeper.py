@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.identity import is_search
-from experiment.configuration.loading import without_search
+from experiment.configuration.loading import SEARCH_KEY, without_search
 from experiment.configuration.validation import validate
 from experiment.sweeps.grid import expand, run_grid
 from experiment.sweeps.sweep import Sweep
@@ -46,6 +46,8 @@ class ExperimentSweeper(Sweeper):
         parsed = OverridesParser.create(self.loader).parse_overrides(typed)
         overrides = {each.get_key_element(): each for each in parsed}
         swept = {key: each for key, each in overrides.items() if each.is_sweep_override()}
+        if searched := [each.input_line for key, each in swept.items() if SEARCH_KEY.match(key)]:
+            raise ConfigurationError.from_lines([f"{text}: a sweep is one search" for text in searched])
         fixed = [text for key, each in overrides.items() if key not in swept for text in expand(each)]
         config = self.runs.composer.compose(fixed)
         if not is_search(config):

@@ -2,10 +2,12 @@
 
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from omegaconf import OmegaConf
 
+from experiment import evaluate
 from experiment.configuration import own_code, targets
 from experiment.configuration.errors import ConfigurationError
 from tests.conftest import ROOT
@@ -56,6 +58,20 @@ def test_what_is_not_the_users_is_refused_before_it_is_called(named, target, arg
     assert not Path("ran").exists()
 
 
+@pytest.mark.parametrize("linked", ["directory", "file"])
+def test_code_that_is_linked_is_the_users(monkeypatch, linked):
+    monkeypatch.setattr(own_code, "_named", [])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for name in ("real", "project"):
+        Path(name).mkdir()
+    Path("real/linked.py").write_text("class Part: ...")
+    link = Path("project/code" if linked == "directory" else "project/linked.py")
+    link.symlink_to(Path("real" if linked == "directory" else "real/linked.py").absolute())
+    own_code.add_directory(link if linked == "directory" else link.parent)
+    check("linked.Part")
+    del sys.modules["linked"]
+
+
 def test_code_in_no_named_directory_is_refused(monkeypatch):
     monkeypatch.setattr(own_code, "_named", [])
     monkeypatch.syspath_prepend(str(STRANGER))
@@ -70,12 +86,47 @@ def test_code_beside_the_script_is_the_users(monkeypatch):
     check("parts.make_net", width=3)
 
 
+def test_a_command_of_this_project_is_not_the_users(monkeypatch):
+    monkeypatch.setattr(own_code, "_named", [])
+    command = ModuleType("__main__")
+    command.__spec__, command.__file__ = evaluate.__spec__, evaluate.__file__
+    monkeypatch.setitem(sys.modules, "__main__", command)
+    exec("def main(): ...", vars(command))
+    with pytest.raises(ConfigurationError, match="of your own code"):
+        check("__main__.main")
+
+
 def test_an_installed_package_in_a_named_directory_is_not_the_users(named):
     """A project's folder may hold its virtual environment."""
     own_code.add_directory(Path("/"))
     for target in ("torch.load", "os.system", "experiment.runs.files.write_atomically"):
         with pytest.raises(ConfigurationError, match="of your own code"):
             check(target, _args_=["ran"])
+
+
+def test_a_module_with_the_name_of_another_one_is_not_taken_for_it(monkeypatch):
+    monkeypatch.setattr(own_code, "_named", [])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delitem(sys.modules, "same", raising=False)
+    for directory in ("first", "second"):
+        Path(directory).mkdir()
+        for module in ("same", "statistics"):
+            Path(directory, f"{module}.py").write_text("class Part: ...")
+    own_code.add_directory(Path("first"))
+    check("same.Part")
+    own_code.add_directory(Path("second"))
+    with pytest.raises(ConfigurationError, match=r"same is \S*first/same.py in this process, and \S*second/same.py"):
+        check("same.Part")
+    with pytest.raises(ConfigurationError, match=r"second/statistics.py needs another name"):
+        check("statistics.Part")
+    own_code.add_directory(Path("first"))
+    check("same.Part")
+    del sys.modules["same"]
+
+
+def test_code_of_another_script_is_said_to_be_that(named):
+    with pytest.raises(ConfigurationError, match="of the script or the notebook that made the run"):
+        check("__main__.Part")
 
 
 def test_a_class_of_a_group_is_of_its_kind_wherever_it_is_defined(named):

@@ -5,8 +5,10 @@ import sys
 
 import pytest
 
-from experiment import explain
+from experiment import compose, explain
+from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.overrides import parse_override
+from tests.conftest import ROOT
 
 HINT = "; if the value is one text, quote it: "
 TEXTS = [
@@ -76,3 +78,27 @@ def test_an_interpolation_of_a_directory_that_does_not_exist_is_named(train, cap
     assert train("hydra.run.dir=${nope}") == 1
     assert capfd.readouterr().err == "hydra.run.dir: Interpolation key 'nope' not found\n"
     assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("# @package _global_\nmodel: {a: 1\nb: 2\n", r"experiment=mine: while parsing a flow mapping in .*line 3"),
+        ("# @package _global_\ndefaults:\n  - override /optimizr: adam\n", "experiment=mine: In .*'optimizr'"),
+        ("model:\n  hidden: [8]\n", "its first line is # @package _global_"),
+    ],
+)
+def test_what_is_wrong_in_a_file_of_ones_own_is_named(tmp_path, content, message):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/mine.yaml").write_text(content)
+    with pytest.raises(ConfigurationError, match=message) as error:
+        compose(["experiment=mine"], tmp_path)
+    assert "one of" not in str(error.value)
+
+
+def test_how_a_group_is_left_out_is_said_where_null_was_tried():
+    with pytest.raises(ConfigurationError, match=r"optimizer=null: one of .*sgd, or none: ~optimizer$"):
+        compose(["experiment=stranger", "optimizer=null"], ROOT / "tests/stranger")
+    compose(["experiment=stranger", "~optimizer"], ROOT / "tests/stranger")
+    with pytest.raises(ConfigurationError, match=r"optimizer=null: one of .*sgd$"):
+        compose(["optimizer=null"])  # the network of points needs one

@@ -1,8 +1,10 @@
 """``model.from_run``: a run starts from the weights of another, which count by their content."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -96,17 +98,55 @@ def test_a_sweep_varies_it(train):
     }
 
 
+def test_a_number_is_no_path(train, capfd):
+    assert train(*PARTS, "model.from_run=3", "hydra.run.dir=then") == 1
+    assert "model.from_run=3: the path of a run's directory" in capfd.readouterr().err
+
+
+def test_weights_that_lightning_saved_alone_can_be_used(train):
+    assert train(*PARTS, "hydra.run.dir=first") == 0
+    torch.save({"state_dict": weights("first")}, "alone.ckpt")
+    assert train(*PARTS, "trainer.max_epochs=1", "model.rate=0", "model.from_run=alone.ckpt", "hydra.run.dir=then") == 0
+    assert equal(weights("first"), weights("then"))
+
+
+@pytest.mark.parametrize("command", ["repeat", "explain"])
+def test_from_another_directory_the_same_weights_are_found_and_others_refused(run, monkeypatch, command):
+    run(*FIRST, name="first")
+    run(*THEN, name="then")
+    Path("other").mkdir()
+    monkeypatch.chdir("other")
+
+    def start() -> None:
+        monkeypatch.setattr(sys, "argv", [command, "../then", "again" if command == "repeat" else "step=0"])
+        {"repeat": repeat.main, "explain": explain.main}[command]()
+
+    start()
+    run(*FIRST, "seed=1", name="first")
+    with pytest.raises(SystemExit, match=r"model\.from_run=first: other weights than those that the run started from"):
+        start()
+
+
+class Code:
+    """Runs a command where it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, ("touch ran",)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["model.from_run=nowhere"], "model.from_run=nowhere: nowhere holds no checkpoint"),
         (["model.from_run=train.log"], "model.from_run=train.log: is damaged, or no checkpoint"),
+        (["model.from_run=code.ckpt"], "holds more than plain data and tensors (posix.system), and is not loaded.\n"),
         (["model.from_run=first", "model.hidden=[3]"], "net.fc1.weight is [4, 2] in that run, and [3, 2] in this"),
     ],
 )
 def test_weights_that_cannot_be_used_are_one_message(run, train, capfd, elsewhere, arguments, message):
     run("trainer.max_epochs=1", name="first")
     Path("train.log").write_text("text")
+    torch.save({"state_dict": Code()}, "code.ckpt")
     before = snapshot(elsewhere)
     assert train(*arguments, "hydra.run.dir=then") == 1
     error = capfd.readouterr().err

@@ -134,16 +134,16 @@ def start(*overrides: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=os.environ | environment, stdout=-1, stderr=-1, text=True)
 
 
-def children(process: subprocess.Popen[str]) -> list[int]:
-    return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+def children(pid: int) -> list[int]:
+    return sorted(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 def wait_until_training(process: subprocess.Popen[str]) -> list[int]:
-    """Return the processes that train, as soon as one has saved a state."""
+    """Return the processes that train, in the order of their ranks, as soon as one has saved a state twice."""
     while not Path("run/checkpoints/previous.ckpt").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.05)
-    return children(process)
+    return [rank for server in children(process.pid) for rank in children(server)]
 
 
 def is_running(pid: int) -> bool:

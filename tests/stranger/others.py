@@ -261,3 +261,14 @@ class OfTwoValidations(Regression):
 
     def validation_step(self, batch: list[Tensor], batch_idx: int, dataloader_idx: int = 0) -> None:
         self.log("val/loss", self.loss(batch) + dataloader_idx)
+
+
+class MadeInSetup(Regression):
+    """Makes its layers when it knows the stage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        del self.net
+
+    def setup(self, stage: str) -> None:
+        self.net = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))

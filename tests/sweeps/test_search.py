@@ -133,6 +133,8 @@ def test_without_optuna_the_error_says_how_to_install_it(train, capfd, monkeypat
         (["-m", "search=optuna", "search.space.optimizer.lr='choice('"], "search.space.optimizer.lr=choice("),
         (["-m", "search=optuna", "~search.space.optimizer", "~search.space.model"], "There is nothing to search"),
         (["-m", "search=nothing"], "search=nothing: one of optuna"),
+        (["-m", "search=optuna", "search.space.seed='0,1'"], "on the command line, sweep the key itself: seed="),
+        (["-m", "search=optuna", "search.trials=1,2"], "search.trials=1,2: a sweep is one search"),
         (["-m", "optimizer.lr=interval(0,1)"], "a list of values, or a range, can be swept"),
     ],
 )

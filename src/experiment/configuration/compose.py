@@ -12,11 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from experiment.configuration import (
-    CONF,
-    loading,  # noqa: F401
-)
+from experiment.configuration import CONF
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.loading import dictionaries_replaced
 from experiment.configuration.overrides import parse_override
 from experiment.configuration.own_code import named_directories
 from experiment.configuration.refusals import explain_hydra_error
@@ -77,13 +75,20 @@ def change(config: DictConfig, overrides: Sequence[str]) -> None:
         parsed = {override: parse_override(override) for override in overrides}
     except HydraException as error:
         raise ConfigurationError(f"Hydra cannot parse an override: {error}") from error
-    choices = [text for text, each in parsed.items() if isinstance(config.get(each.key_or_group), DictConfig)]
+    if swept := [text for text, each in parsed.items() if each.is_sweep_override()]:
+        raise ConfigurationError.from_lines([f"{text}: a key takes one value here" for text in swept])
+    choices = [
+        text
+        for text, each in parsed.items()
+        if isinstance(each.value(), str) and isinstance(config.get(each.key_or_group), DictConfig)
+    ]
     if choices:
         chosen = _compose_choices(choices)
         config.update({parsed[text].key_or_group: chosen[parsed[text].key_or_group] for text in choices})
     for text, override in parsed.items():
         if text not in choices:
-            OmegaConf.update(config, override.key_or_group, override.value())
+            with dictionaries_replaced():
+                OmegaConf.update(config, override.key_or_group, override.value())
 
 
 def _compose_choices(choices: list[str]) -> dict[str, Any]:

@@ -44,7 +44,7 @@ def _load_configuration(
     **kwargs: Any,
 ) -> DictConfig:
     of_run = without_search(overrides)
-    with _dictionaries_replaced():
+    with dictionaries_replaced():
         config = _load(loader, config_name, of_run, run_mode, *args, **kwargs)
         if is_search(config) or of_run != overrides:
             overrides = [*_choose_space(loader, config, of_run), *overrides]
@@ -64,7 +64,7 @@ def _choose_space(loader: ConfigLoaderImpl, config: DictConfig, overrides: list[
 
 
 @contextmanager
-def _dictionaries_replaced() -> Iterator[None]:
+def dictionaries_replaced() -> Iterator[None]:
     """Let a merge drop what a dictionary holds before one with another ``_target_`` is merged into it."""
     merge = BaseContainer._map_merge
 

@@ -4,6 +4,7 @@ import functools
 import inspect
 import sys
 import sysconfig
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -20,7 +21,7 @@ def add_directory(directory: Path) -> None:
     """
     if str(directory.absolute()) not in sys.path:
         sys.path.append(str(directory.absolute()))
-    _named.append(directory.resolve())
+    _named.extend(_both_paths(directory))
 
 
 def named_directories() -> list[Path]:
@@ -39,6 +40,20 @@ def add_config_dirs(hydra_config: DictConfig) -> None:
             add_directory(Path(source.path))
 
 
+def explain_hidden_module(name: str) -> str | None:
+    """Return why the module that a name begins with is not the one in the directory that was named last.
+
+    Python imports a module of a name once in a process, and an installed one before the user's.
+    """
+    top = name.partition(".")[0]
+    spec = PathFinder.find_spec(top, [str(directory) for directory in _named[-1:]])
+    named = spec.origin if spec else None
+    imported = getattr(sys.modules.get(top), "__file__", None)
+    if not named or not imported or Path(named).resolve() == Path(imported).resolve():
+        return None
+    return f"{top} is {imported} in this process, and {named} needs another name"
+
+
 def is_own(target: object) -> bool:
     """Return whether a class or a function is defined in the user's own code; to import it there is not enough."""
     if inspect.ismethod(target):  # a classmethod, which a class of an installed package may have
@@ -46,12 +61,14 @@ def is_own(target: object) -> bool:
     if not (inspect.isclass(target) or inspect.isfunction(target)):
         return False
     name = target.__module__
-    file = getattr(sys.modules.get(name), "__file__", None)
+    module = sys.modules.get(name)
+    file = getattr(module, "__file__", None)
     if file is None:
         return name == "__main__"  # of a notebook
-    path = Path(file).resolve()
-    is_there = any(path.is_relative_to(directory) for directory in [*_named, *_script_directories()])
-    return is_there and name.partition(".")[0] not in THIS_PROJECT and not is_installed(str(path))
+    name = getattr(getattr(module, "__spec__", None), "name", name)  # that of a command is __main__ too
+    directories = [*_named, *_script_directories()]
+    is_there = any(path.is_relative_to(directory) for path in _both_paths(Path(file)) for directory in directories)
+    return is_there and name.partition(".")[0] not in THIS_PROJECT and not is_installed(str(Path(file).resolve()))
 
 
 def is_installed(path: str) -> bool:
@@ -61,7 +78,12 @@ def is_installed(path: str) -> bool:
 
 def _script_directories() -> list[Path]:
     file = getattr(sys.modules["__main__"], "__file__", None)
-    return [Path(file).resolve().parent] if file else []
+    return [path.parent for path in _both_paths(Path(file))] if file else []
+
+
+def _both_paths(path: Path) -> tuple[Path, Path]:
+    """Return a path as Python finds a module there, and where it leads if it is a link, or has one among its parts."""
+    return path.absolute(), path.resolve()
 
 
 @functools.cache

@@ -87,11 +87,12 @@ class _OverrideCheck:
             return f"Hydra cannot parse this: {message}{advice}"
         if isinstance(refusal, _SweepError):
             return f"{message}{self._suggest_quotes(key, value)}"
-        if options := self._group_options(key):
-            return f"one of {', '.join(options)}"
+        if (options := self._group_options(key)) and value not in options:
+            none = f", or none: ~{key}" if value == "null" and not self._new_problems(f"~{key}") else ""
+            return f"one of {', '.join(options)}{none}"
         if message.startswith(("Could not override", "Could not delete")):
             return explain_unknown_key(key, known_keys(self._compose()))
-        return message
+        return " ".join(str(refusal).split())  # of several lines where a YAML file is wrong
 
     def _suggest_quotes(self, key: str, value: str) -> str:
         """Return advice to quote a value, unless the key cannot have a text as its value."""

@@ -40,6 +40,11 @@ SYNONYMS = {
 
 def explain_unknown_key(key: str, known: Iterable[str]) -> str:
     """Return the text for a key that does not exist, with the nearest of the ``known`` ones if one is near."""
+    if key == "experiment":  # Hydra puts there what a file holds that does not say where it belongs
+        return "the file of an experiment is a group of keys, and its first line is # @package _global_"
+    if key.startswith("search.space."):
+        swept = key.removeprefix("search.space.")
+        return f"{UNKNOWN_KEY} in the search space; on the command line, sweep the key itself: {swept}=…"
     nearest = _nearest(key.lstrip("+~").replace("/", "."), list(known))
     return f"{UNKNOWN_KEY}; {f'the nearest is {nearest}, ' if nearest else ''}--help lists all"
 

@@ -20,7 +20,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from experiment.configuration.errors import ConfigurationError
-from experiment.configuration.own_code import is_own
+from experiment.configuration.own_code import explain_hidden_module, is_own
 
 # What the _target_ of each group may be, and those among its arguments, which may be of the user's own code too.
 ARGUMENT_KINDS = (Optimizer, LRScheduler, nn.Module)
@@ -94,17 +94,21 @@ def _find_problems(node: Any, path: tuple[str, ...], kinds: tuple[type, ...]) ->
 
 
 def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) -> Iterator[str]:
+    name = str(node["_target_"])
     try:
-        target = pkgutil.resolve_name(str(node["_target_"]))
+        target = pkgutil.resolve_name(name)
     except Exception as error:  # whatever the import of somebody's module raises
-        reason = _format_root_cause(error) + _advise(error, node)
-        yield f"{key}._target_={node['_target_']}: cannot be imported: {reason}"
+        reason = explain_hidden_module(name) or _format_root_cause(error) + _advise(error, node)
+        yield f"{key}._target_={name}: cannot be imported: {reason}"
+        return
+    if is_own(target) and (hidden := explain_hidden_module(name)):
+        yield f"{key}._target_={name}: cannot be imported: {hidden}"
         return
     is_argument = kinds == ARGUMENT_KINDS
     if not (inspect.isclass(target) and issubclass(target, kinds)) and not (is_argument and is_own(target)):
         allowed = f"must be a class, a kind of {' or '.join(kind.__name__ for kind in kinds)}"
         own = ", or a class or a function of your own code: beside your script, or in the directory of --config-dir"
-        yield f"{key}._target_={node['_target_']}: {allowed}{own if is_argument else ''}"
+        yield f"{key}._target_={name}: {allowed}{own if is_argument else ''}"
         return
     signature = inspect.signature(target)
     others = (*HYDRA_KEYWORDS, *RESERVED.get(key, ()))
@@ -129,6 +133,8 @@ def _format_root_cause(error: BaseException) -> str:
 def _advise(error: Exception, node: dict[str, Any]) -> str:
     """Return advice where the module itself is not found, and not another one that it imports."""
     name = str(node["_target_"])
+    if name.startswith("__main__."):
+        return "; it is of the script or the notebook that made the run, which alone can load it"
     missing = error.name if isinstance(error, ModuleNotFoundError) else None
     is_missing = bool(missing) and f"{name}.".startswith(f"{missing}.")
     # A directory that happens to have the name of the module is a package without a file.

@@ -3,9 +3,10 @@
 import io
 import logging
 import pickle
+import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,8 +128,12 @@ def load_newest(directory: Path) -> tuple[Path | None, dict[str, Any]]:
     return None, {}
 
 
-def load_checkpoint(path: Path) -> dict[str, Any] | None:
+def load_checkpoint(path: Path, structure: Mapping[str, type] = STRUCTURE) -> dict[str, Any] | None:
     """Return the content of a checkpoint, ``None`` if it is damaged.
+
+    Args:
+        path: of the file.
+        structure: the keys that it must have, with the type of each; by default those that are needed to resume.
 
     Raises:
         ConfigurationError: it holds more than plain data: code, which is not run.
@@ -139,8 +144,10 @@ def load_checkpoint(path: Path) -> dict[str, Any] | None:
             if is_packed or archive.testzip() is not None:
                 return None
         content = dict(torch.load(path, map_location="cpu", weights_only=True))
-        return content if all(isinstance(content[key], kind) for key, kind in STRUCTURE.items()) else None
+        return content if all(isinstance(content[key], kind) for key, kind in structure.items()) else None
     except pickle.UnpicklingError as error:
-        raise ConfigurationError(f"{path} holds more than plain data and tensors, and is not loaded: {error}") from None
+        name = re.search(r"GLOBAL (\S+)", str(error))  # the rest of torch's message tells how to run the code
+        code = f" ({name[1]})" if name else ""
+        raise ConfigurationError(f"{path} holds more than plain data and tensors{code}, and is not loaded.") from None
     except Exception:  # a damaged file can raise anything
         return None

@@ -44,9 +44,13 @@ def distributed_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
         strategy = re.sub(r"^ddp_(fork|spawn|notebook)", "ddp", strategy)
     elif isinstance(strategy, DDPStrategy):
         strategy._start_method = "popen"
-    is_one_of_several = os.environ.get("WORLD_SIZE", "1") != "1"
-    environment = [TorchElasticEnvironment()] if is_one_of_several else []
-    return arguments | {"strategy": strategy, "plugins": [*arguments["plugins"], *environment]}
+    own: dict[str, Any] = {"strategy": strategy}
+    size = int(os.environ.get("WORLD_SIZE", "1"))
+    if size > 1:
+        own["plugins"] = [*arguments["plugins"], TorchElasticEnvironment()]
+        if arguments.get("devices") in ("auto", "-1", -1):
+            own["devices"] = size
+    return arguments | own
 
 
 def score_everything(trainer: Trainer) -> None:

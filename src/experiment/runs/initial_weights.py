@@ -44,11 +44,14 @@ class InitialWeights(Callback):
         given = config.model.get("from_run")
         if given is None:
             return None
+        if not isinstance(given, str):
+            reason = "the path of a run's directory, or of a checkpoint; a text"
+            raise ConfigurationError.from_lines([f"{KEY}={given}: {reason}"])
         path = Path(given)
         try:
             if not path.is_file():
                 return cls(given, *find_weights(RunDirectory(path)))
-            content = load_checkpoint(path)
+            content = load_checkpoint(path, {"state_dict": dict})  # Lightning can save the weights alone
         except ConfigurationError as error:
             raise ConfigurationError.from_lines([f"{KEY}={given}: {error}"]) from error
         if content is None:
@@ -106,15 +109,42 @@ def has_other_weights(directory: RunDirectory, config: DictConfig) -> bool | Non
 
     ``None`` if that is unknown: the directory does not record them, or the ones that are named are gone.
     """
-    inputs = directory.provenance.get("inputs")
-    recorded = inputs.get(KEY) if isinstance(inputs, dict) else None
+    recorded = _recorded_weights(directory)
     try:
         weights = InitialWeights.of(config)
     except ConfigurationError:
         return None
-    if weights is None or not isinstance(recorded, dict):
+    if weights is None or not recorded:
         return None
     return bool(recorded.get("sha256") != weights.digest())
+
+
+def find_again(directory: RunDirectory, config: DictConfig) -> None:
+    """Let the run in a directory be trained again from its initial weights, wherever this process was started.
+
+    Args:
+        directory: of the run.
+        config: of the run. A path that leads to nothing here is replaced by the one where the weights were.
+
+    Raises:
+        ConfigurationError: other weights are there now.
+    """
+    given, recorded = config.model.get("from_run"), _recorded_weights(directory)
+    if isinstance(given, str) and not Path(given).exists() and "path" in recorded:
+        config.model.from_run = recorded["path"]
+    if has_other_weights(directory, config):
+        raise ConfigurationError.from_lines([describe_other_weights(config)])
+
+
+def describe_other_weights(config: DictConfig) -> str:
+    """Return the line for weights that a run did not start from."""
+    return f"{KEY}={config.model.from_run}: other weights than those that the run started from"
+
+
+def _recorded_weights(directory: RunDirectory) -> dict[str, Any]:
+    inputs = directory.provenance.get("inputs")
+    recorded = inputs.get(KEY) if isinstance(inputs, dict) else None
+    return recorded if isinstance(recorded, dict) else {}
 
 
 def _has_shape(value: Any) -> bool:

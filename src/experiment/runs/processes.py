@@ -17,12 +17,14 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.multiprocessing.spawn import start_processes
+from typing_extensions import override
 
 from experiment.configuration.errors import ReportedError, format_error
 from experiment.configuration.own_code import add_directory, named_directories
@@ -56,7 +58,8 @@ class ProcessGroup:
         size: the number of processes.
         reports: the directory of their reports.
         signal: the number of the signal that has come, 0 before one has.
-        records: the log records of the first process.
+        records: the end of a pipe to which the first process sends its log records.
+        parent: the end of a pipe that is closed when the process that starts them dies.
         threads: of torch in each process.
         port: on which the processes find each other.
         code: the directories of the user's own code.
@@ -65,7 +68,8 @@ class ProcessGroup:
     size: int
     reports: Path
     signal: Any
-    records: Any
+    records: Connection
+    parent: Connection
     threads: int
     port: int
     code: list[Path]
@@ -84,32 +88,50 @@ def run_in_processes(
         Interrupted: a signal has ended all of them, after they have saved their state.
         ReportedError: the process that failed first raised an error, or died. The others are ended.
     """
-    threads = max(1, torch.get_num_threads() // size)
-    # A copy of this process starts in no time, but survives neither CUDA nor a pool of threads.
-    is_copied = sys.platform == "linux" and threads == 1 and not torch.cuda.is_available()
-    method = "fork" if is_copied else "spawn"
-    context = multiprocessing.get_context(method)
+    context = _clean_context()
+    records, sender = context.Pipe(duplex=False)
+    watched, kept = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as reports, SignalHandler() as signals:
         signals.deferred = True
         group = ProcessGroup(
-            size, Path(reports), context.Value("i", 0), context.Queue(), threads, _free_port(), named_directories()
+            size=size,
+            reports=Path(reports),
+            signal=context.Value("i", 0, lock=False),
+            records=sender,
+            parent=watched,
+            threads=max(1, torch.get_num_threads() // size),
+            port=_free_port(),
+            code=named_directories(),
         )
+        method = context.get_start_method()
         started = start_processes(_run_rank, (group, function, arguments), size, join=False, start_method=method)
-        listener = logging.handlers.QueueListener(group.records, _RootLog())
-        listener.start()
+        sender.close()
         try:
-            _wait(started.processes, group, signals)
+            _wait(started.processes, group, records, signals)
             ends = {rank: process.exitcode for rank, process in enumerate(started.processes)}
         finally:
             for process in started.processes:
                 process.kill()
                 process.join()
-            listener.stop()
+            kept.close()
         reports_found = {rank: report for rank in range(size) if (report := _read_report(group, rank))}
     if 0 in reports_found:
         metrics |= reports_found[0].metrics
     if error := _first_error(ends, reports_found):
         raise error
+
+
+def _clean_context() -> Any:
+    """Return how processes start: not as copies of this one, whose pools of threads would not survive that.
+
+    Where the system can, they are copies of a process that has only imported this package: the first start of a sweep
+    takes seconds, the others none.
+    """
+    has_server = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform == "linux"
+    context = multiprocessing.get_context("forkserver" if has_server else "spawn")
+    if has_server:
+        context.set_forkserver_preload(["experiment.runs.training"])
+    return context
 
 
 def _free_port() -> int:
@@ -118,25 +140,45 @@ def _free_port() -> int:
         return int(found.getsockname()[1])
 
 
-class _RootLog(logging.Handler):
-    """Handles the records of another process as if they were of this one."""
+def _wait(processes: Sequence[BaseProcess], group: ProcessGroup, records: Connection, signals: SignalHandler) -> None:
+    """Wait until all processes have ended; or one has failed, or the first has ended, and the others had some time.
 
-    def emit(self, record: logging.LogRecord) -> None:
-        logging.getLogger(record.name).handle(record)
-
-
-def _wait(processes: Sequence[BaseProcess], group: ProcessGroup, signals: SignalHandler) -> None:
-    """Wait until all processes have ended; or one has failed, or the first has ended, and the others had some time."""
-    running = {process.sentinel: rank for rank, process in enumerate(processes)}
+    Meanwhile, log what the first one logs, and share the signals that come.
+    """
+    waiting: dict[Any, int | None] = {process.sentinel: rank for rank, process in enumerate(processes)}
+    waiting[records] = None
     give_up = float("inf")
-    while running and time.monotonic() < give_up:
-        for sentinel in multiprocessing.connection.wait([*running], POLL):
-            rank = running.pop(sentinel)  # type: ignore[arg-type]
+    while waiting and time.monotonic() < give_up:
+        for ready in multiprocessing.connection.wait([*waiting], POLL):
+            rank = waiting[ready]
+            if rank is None:
+                if not _log_record(records):
+                    del waiting[ready]
+                continue
+            del waiting[ready]
             processes[rank].join()
             if rank == 0 or processes[rank].exitcode:
                 give_up = min(give_up, time.monotonic() + GRACE)
         if signals.received and not group.signal.value:
             group.signal.value = signals.received
+
+
+def _log_record(records: Connection) -> bool:
+    """Handle one record of another process as if it were of this one, and return whether there may be more."""
+    try:
+        record = records.recv()
+    except (EOFError, OSError):  # the process has ended, maybe while it was sending
+        return False
+    logging.getLogger(record.name).handle(record)
+    return True
+
+
+class _RecordSender(logging.handlers.QueueHandler):
+    """Sends log records through a pipe."""
+
+    @override
+    def enqueue(self, record: logging.LogRecord) -> None:
+        self.queue.send(record)  # type: ignore[attr-defined]
 
 
 def _read_report(group: ProcessGroup, rank: int) -> Report | None:
@@ -158,7 +200,7 @@ def _first_error(ends: dict[int, int | None], reports: dict[int, Report]) -> Bas
 
 def _run_rank(rank: int, group: ProcessGroup, function: Callable[..., None], arguments: Sequence[Any]) -> None:
     """Call the function in the process of a rank, and report how it ended."""
-    signals = SharedSignals(group.signal)
+    signals = SharedSignals(group.signal, group.parent)
     signals.install()
     _set_environment(rank, group)
     _set_output(rank, group)
@@ -188,11 +230,12 @@ def _set_environment(rank: int, group: ProcessGroup) -> None:
 def _set_output(rank: int, group: ProcessGroup) -> None:
     """Send the log records of the first process to the parent; silence the other processes."""
     root = logging.getLogger()
-    root.handlers = [logging.handlers.QueueHandler(group.records)]
+    root.handlers = [_RecordSender(group.records)]  # type: ignore[arg-type]
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
     if rank > 0:
         logging.disable(logging.CRITICAL)
+        group.records.close()
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)

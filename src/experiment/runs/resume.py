@@ -96,11 +96,15 @@ def find_resume_point(directory: RunDirectory, config: DictConfig) -> ResumePoin
 def _raise_if_other_run(directory: RunDirectory, old: DictConfig, new: DictConfig) -> None:
     problems = differences(old, new)
     if new.model.get("from_run"):
-        from experiment.runs.initial_weights import KEY, has_other_weights  # here, since it imports torch
+        from experiment.runs.initial_weights import (  # here, since it imports torch
+            KEY,
+            describe_other_weights,
+            has_other_weights,
+        )
 
         differ = has_other_weights(directory, new)
         if differ:
-            problems[KEY] = f"{KEY}={new.model.from_run}: other weights than those that the run started from"
+            problems[KEY] = describe_other_weights(new)
         elif differ is False:  # weights count by their content, wherever they lie
             problems.pop(KEY, None)
     if problems and all(refers_to_horizon(new, key) for key in problems):

@@ -3,8 +3,11 @@
 import os
 import signal
 import threading
+from multiprocessing.connection import Connection
 from types import FrameType
 from typing import Any, Self
+
+from typing_extensions import override
 
 SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGUSR1") if (number := getattr(signal, name, None))]
 
@@ -83,18 +86,20 @@ class SharedSignals(SignalHandler):
 
     Args:
         number: of the signal, 0 before one has come: shared memory.
+        parent: the end of a pipe that is closed when the parent dies.
     """
 
-    def __init__(self, number: Any) -> None:
+    def __init__(self, number: Any, parent: Connection) -> None:
         super().__init__()
-        self.shared, self.parent = number, os.getppid()
+        self.number, self.parent = number, parent
 
     @property
+    @override
     def received(self) -> int | None:
-        """The number of the signal, ``None`` if none has come."""
-        return self.shared.value or None
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        """Leave a signal to the parent, which receives it too; end if there is no parent any more."""
-        if os.getppid() != self.parent:
+        if self.parent.poll():
             os._exit(1)
+        return self.number.value or None
+
+    @override
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Leave a signal to the parent, which receives it too."""

@@ -36,7 +36,18 @@ def load_weights(model: LightningModule, checkpoint: dict[str, Any], path: Path)
         ConfigurationError: they do not fit the model; the message names ``path``.
     """
     model.configure_model()
+    if checkpoint["state_dict"].keys() - model.state_dict().keys():  # of layers that setup makes
+        _set_up(model, path)
     restore(model, checkpoint, path, assign=True)
+
+
+def _set_up(model: LightningModule, path: Path) -> None:
+    try:
+        model.setup("fit")
+    except Exception as error:  # whatever somebody's module raises without a trainer
+        raise ConfigurationError(
+            f"The layers of {path} cannot be made: {type(model).__name__}.setup: {error}"
+        ) from error
 
 
 def restore(model: LightningModule, checkpoint: dict[str, Any], path: Path, assign: bool = False) -> None:
