@@ -258,12 +258,3 @@ def test_a_run_continues_in_another_number_of_processes(run):
         run(*SMALL_BATCHES[:2], processes, f"trainer.max_epochs={epochs}", name="mixed")
     assert_same_curves("one", "mixed", 1e-4)
     assert torch.allclose(weights("one"), weights("mixed"), 1e-4, 1e-5)
-
-
-def test_processes_that_are_no_copies_train_the_same():
-    """With several threads in each, processes start anew: a copy of a pool of threads would hang."""
-    for directory, threads in (("copied", "1"), ("anew", "4")):
-        process = start(*SMALL_BATCHES, "trainer=ddp", f"hydra.run.dir={directory}", OMP_NUM_THREADS=threads)
-        _, err = process.communicate()
-        assert (process.returncode, err) == (0, "")
-    assert_same_curves("copied", "anew", 1e-4)
