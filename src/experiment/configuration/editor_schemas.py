@@ -29,12 +29,13 @@ def editor_schemas() -> dict[str, Any]:
         if name != "CustomClass":
             model.pop("required", None)
         model["properties"] = {key: _or_interpolation(schema) for key, schema in model.get("properties", {}).items()}
+        model["properties"]["defaults"] = {"type": "array"}
     groups = {}
     for name in (*GROUPS, "search"):
         group = config["properties"][name]
         used = {model: schema for model, schema in models.items() if f'$defs/{model}"' in json.dumps(group)}
         groups[name] = group | {"$defs": used}
-    config["properties"] |= {"defaults": {"type": "array"}, "hydra": {"type": "object"}}
+    config["properties"]["hydra"] = {"type": "object"}
     return {"config": config, **groups}
 
 
