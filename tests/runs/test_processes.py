@@ -73,6 +73,7 @@ def test_a_strategy_of_several_processes_works_in_one(run, strategy):
     run("trainer.max_epochs=5", f"trainer.strategy={strategy}", name="one")
     assert torch.equal(weights("plain"), weights("one"))
     assert_same_curves("plain", "one", 0)
+    assert not torch.distributed.is_initialized()
 
 
 def test_somebody_elses_project_is_scored_over_all_of_its_data(run):

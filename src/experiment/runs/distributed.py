@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -51,6 +53,22 @@ def distributed_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
         if arguments.get("devices") in ("auto", "-1", -1):
             own["devices"] = size
     return arguments | own
+
+
+@contextmanager
+def without_leftover_group() -> Iterator[None]:
+    """End the process group of a single process with its run: metrics of the runs that follow would look for others."""
+    is_alone = os.environ.get("WORLD_SIZE", "1") == "1"
+    began_with_group = _has_group()
+    try:
+        yield
+    finally:
+        if is_alone and not began_with_group and _has_group():
+            torch.distributed.destroy_process_group()
+
+
+def _has_group() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_initialized()
 
 
 def score_everything(trainer: Trainer) -> None:

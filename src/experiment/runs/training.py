@@ -24,6 +24,7 @@ from experiment.runs.distributed import (
     distributed_arguments,
     is_first_rank,
     score_everything,
+    without_leftover_group,
 )
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.hyperparameters import hyperparameters
@@ -157,7 +158,7 @@ class LightningTraining:
     def run(self, metrics: dict[str, Any]) -> None:
         """Train, validate, test and draw; ``metrics`` is filled with how far it came, whether or not that succeeds."""
         metrics["engine"] = "lightning"
-        with self.signals, closing(self.logger) if self.logger else nullcontext():
+        with self.signals, without_leftover_group(), closing(self.logger) if self.logger else nullcontext():
             try:
                 with self.loggers.running() if self.loggers else nullcontext():
                     metrics |= self._fit_and_score()
