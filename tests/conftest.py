@@ -5,7 +5,7 @@ import json
 import os
 import runpy
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,21 @@ import pytest
 import torch
 from torch import nn
 
+from experiment.configuration import own_code
+
 ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(autouse=True)
-def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Each test works in an empty directory of its own."""
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Each test works in an empty directory of its own, and leaves neither named directories nor modules of its own."""
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    monkeypatch.setattr(own_code, "_named", [])
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield tmp_path
+    for name, module in [*sys.modules.items()]:
+        if str(vars(module).get("__file__")).startswith(str(tmp_path)):
+            del sys.modules[name]
 
 
 @pytest.fixture

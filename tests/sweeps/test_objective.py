@@ -127,7 +127,7 @@ def test_pruning_follows_the_objective(objective, pruned):
     values = [0.5, 0.5, 0.5, 0.5, 0.5, pruned, 1 - pruned]
     for trial, value in zip(study.trials(), values, strict=True):
         trainer: Any = SimpleNamespace(
-            sanity_checking=False, global_step=5, callback_metrics={"val/r2": value, "val/loss": 0.0}
+            world_size=1, sanity_checking=False, global_step=5, callback_metrics={"val/r2": value, "val/loss": 0.0}
         )
         pruning = Pruning(study.path, study.name, trial.number, "val/r2")
         if value == pruned:
