@@ -56,7 +56,7 @@ class CheckpointPlaces:
 
         Args:
             is_best: whether it is.
-            is_scheduled: a longer run has the validation that says so too.
+            is_scheduled: a longer run has that validation too.
         """
         if not self.is_writer or not self.last.exists() or not (is_best or not self.best.exists()):
             return

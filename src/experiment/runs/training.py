@@ -76,16 +76,10 @@ def _saved_progress(directory: RunDirectory) -> dict[str, Any]:
     }
 
 
-def _train(
-    directory: RunDirectory,
-    config: DictConfig,
-    hydra: DictConfig,
-    resume: ResumePoint,
-    show_progress: bool,
-    metrics: dict[str, Any],
-    signals: SignalHandler,
-) -> None:
-    LightningTraining(directory, config, hydra, resume, show_progress, signals).run(metrics)
+def _train(*arguments: Any) -> None:
+    """Train in one process: the arguments are those of ``LightningTraining``, with the metrics before the signals."""
+    *of_training, metrics, signals = arguments
+    LightningTraining(*of_training, signals).run(metrics)
 
 
 class LightningTraining:
