@@ -79,7 +79,7 @@ def _saved_progress(directory: RunDirectory) -> dict[str, Any]:
 def _train(*arguments: Any) -> None:
     """Train in one process: the arguments are those of ``LightningTraining``, with the metrics before the signals."""
     *of_training, metrics, signals = arguments
-    LightningTraining(*of_training, signals).run(metrics)
+    LightningTraining(*of_training, signals=signals).run(metrics)
 
 
 class LightningTraining:
