@@ -31,9 +31,9 @@ POLL = 0.1  # seconds between two looks at the signals
 
 
 def run_in_processes(
-    size: int, function: Callable[..., None], arguments: Sequence[Any], metrics: dict[str, Any]
+    size: int, function: Callable[..., None], arguments: tuple[Any, ...], metrics: dict[str, Any]
 ) -> None:
-    """Call ``function(*arguments, metrics, signals)`` in several processes; ``metrics`` are those of the first.
+    """Call ``function(arguments, metrics, signals)`` in several processes; ``metrics`` are those of the first.
 
     Raises:
         Interrupted: a signal has ended all of them, after they have saved their state.

@@ -10,7 +10,7 @@ import pickle
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -69,7 +69,7 @@ class ProcessGroup:
         return self.reports / f"{rank}.pickle"
 
 
-def run_rank(rank: int, group: ProcessGroup, function: Callable[..., None], arguments: Sequence[Any]) -> None:
+def run_rank(rank: int, group: ProcessGroup, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
     """Call the function in the process of a rank, and report how it ended."""
     signals = SharedSignals(group.signal, group.parent)
     signals.install()
@@ -77,7 +77,7 @@ def run_rank(rank: int, group: ProcessGroup, function: Callable[..., None], argu
     _set_output(rank, group)
     report = Report(0.0, {}, None)
     try:
-        function(*arguments, report.metrics, signals)
+        function(arguments, report.metrics, signals)
     except BaseException as error:
         report.error = portable(error)
     report.time = time.monotonic()

@@ -57,7 +57,7 @@ def train(
     arguments = (directory, config, hydra, resume, show_progress)
     size = count_processes(config)
     if size == 1:
-        _train(*arguments, metrics, SignalHandler())
+        _train(arguments, metrics, SignalHandler())
     else:
         try:
             run_in_processes(size, _train, arguments, metrics)
@@ -76,10 +76,8 @@ def _saved_progress(directory: RunDirectory) -> dict[str, Any]:
     }
 
 
-def _train(*arguments: Any) -> None:
-    """Train in one process: the arguments are those of ``LightningTraining``, with the metrics before the signals."""
-    *of_training, metrics, signals = arguments
-    LightningTraining(*of_training, signals=signals).run(metrics)
+def _train(arguments: tuple[Any, ...], metrics: dict[str, Any], signals: SignalHandler) -> None:
+    LightningTraining(*arguments, signals).run(metrics)
 
 
 class LightningTraining:
