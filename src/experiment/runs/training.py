@@ -77,29 +77,29 @@ def _saved_progress(directory: RunDirectory) -> dict[str, Any]:
 
 
 def _train(arguments: tuple[Any, ...], metrics: dict[str, Any], signals: SignalHandler) -> None:
-    LightningTraining(*arguments, signals).run(metrics)
+    LightningTraining(signals, *arguments).run(metrics)
 
 
 class LightningTraining:
     """Trains one run with Lightning; of several processes, the first writes its directory.
 
     Args:
+        signals: that interrupt it.
         directory: of the run, locked.
         config: of the run.
         hydra: Hydra's own configuration; ``hydra.sweeper.callbacks`` are those that a sweep adds to its runs.
         resume: where to start.
         show_progress: whether a progress bar may be shown.
-        signals: that interrupt it.
     """
 
     def __init__(
         self,
+        signals: SignalHandler,
         directory: RunDirectory,
         config: DictConfig,
         hydra: DictConfig,
         resume: ResumePoint,
         show_progress: bool,
-        signals: SignalHandler,
     ) -> None:
         self.directory, self.config, self.resume, self.signals = directory, config, resume, signals
         self.objective = Objective.of(config)
