@@ -18,6 +18,7 @@ from experiment.configuration.loading import SEARCH_KEY, without_search
 from experiment.configuration.validation import validate
 from experiment.sweeps.grid import expand, run_grid
 from experiment.sweeps.sweep import Sweep
+from experiment.sweeps.worker import WorkerTask, count_cores
 
 
 class ExperimentSweeper(Sweeper):
@@ -26,18 +27,32 @@ class ExperimentSweeper(Sweeper):
     Args:
         params: sweep overrides by key, for configuration files; the command line overrides them.
         callbacks: that a sweep adds to its runs. They are read from the run's configuration, not from here.
+        workers: how many trials of a search run at once, ``None`` for as many as the launcher says.
+        max_batch_size: how many runs the launcher is given at once, ``None`` for all.
     """
 
-    def __init__(self, params: dict[str, str] | None = None, callbacks: dict[str, Any] | None = None) -> None:
-        self.params = params or {}
+    def __init__(
+        self,
+        params: dict[str, str] | None = None,
+        callbacks: dict[str, Any] | None = None,
+        workers: int | None = None,
+        max_batch_size: int | None = None,
+    ) -> None:
+        self.params, self.workers, self.max_batch_size = params or {}, workers, max_batch_size
 
     @override
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        for key in ("workers", "max_batch_size"):
+            number = getattr(self, key)
+            if number is not None and not (isinstance(number, int) and number > 0):
+                raise ConfigurationError.from_lines([f"hydra.sweeper.{key}={number}: a whole number ≥ 1"])
+        task = WorkerTask(task_function)
         launcher = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
+            hydra_context=hydra_context, task_function=task, config=config
         )
+        workers = self.workers or _count_workers(config.hydra.launcher)
         self.loader = hydra_context.config_loader
-        self.runs = Sweep(self.loader, config, launcher)
+        self.runs = Sweep(self.loader, config, launcher, task, workers, self.max_batch_size)
 
     @override
     def sweep(self, arguments: list[str]) -> Path:
@@ -62,8 +77,20 @@ class ExperimentSweeper(Sweeper):
         return self.runs.directory
 
 
+def _count_workers(launcher: DictConfig) -> int:
+    """Return how many runs a launcher runs at once, where it says so as joblib and scikit-learn do, else 1."""
+    number = launcher.get("n_jobs") or 1
+    return number if number > 0 else max(1, count_cores() + 1 + number)
+
+
 ConfigStore.instance().store(
     group="hydra/sweeper",
     name="experiment",
-    node={"_target_": f"{__name__}.ExperimentSweeper", "params": None, "callbacks": None},
+    node={
+        "_target_": f"{__name__}.ExperimentSweeper",
+        "params": None,
+        "callbacks": None,
+        "workers": None,
+        "max_batch_size": None,
+    },
 )

@@ -39,6 +39,30 @@ def test_an_interrupted_trial_comes_first():
     assert resumed[0].params == interrupted.params
 
 
+def test_a_batch_that_was_interrupted_is_completed_before_the_next():
+    """Killed while it was made, and while its results were reported: all trials are those of a search without kills."""
+
+    def finish(study: Study, number: int | None = None) -> list[list[int]]:
+        made = []
+        for batch in study.batches(3):
+            made.append([trial.number for trial in batch])
+            for trial in batch[:number]:
+                study.report(trial, row("finished", trial.params["a"]))
+            if number is not None:
+                break
+        return made
+
+    whole = open_study(total=14)
+    assert finish(whole) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11], [12, 13]]
+    expected = [trial.params for trial in whole.study.trials]
+    Path("study.journal").unlink()
+    killed = iter(open_study(total=14).trials())
+    next(killed), next(killed)
+    assert finish(open_study(total=14), 1) == [[0, 1, 2]]
+    assert finish(open_study(total=14)) == [[1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11], [12, 13]]
+    assert [trial.params for trial in open_study(total=14).study.trials] == expected
+
+
 def test_the_best_trial_has_the_lowest_loss_and_did_not_diverge():
     study = open_study(total=3)
     assert study.best_trial is None

@@ -29,6 +29,11 @@ def named_directories() -> list[Path]:
     return [*dict.fromkeys(_named)]
 
 
+def code_directories() -> list[Path]:
+    """Return the directories of all of the user's code: those that have been added, and that of the script."""
+    return [*dict.fromkeys([*_named, *_script_directories()])]
+
+
 def add_config_dirs(hydra_config: DictConfig) -> None:
     """Add the directories of ``--config-dir``, where the user's YAML files are.
 

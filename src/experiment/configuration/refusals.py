@@ -20,6 +20,10 @@ from experiment.configuration.overrides import (
 from experiment.configuration.suggestions import UNKNOWN_KEY, explain_unknown_key
 from experiment.configuration.validation import find_problems
 
+LAUNCHER = "hydra/launcher"
+# The extra that brings a launcher.
+LAUNCHER_EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit"}
+
 
 def explain_hydra_error(error: BaseException, arguments: Sequence[str], config_name: str) -> BaseException:
     """Return an error that names every wrong override of a command line, or ``error`` if no override is wrong.
@@ -31,6 +35,8 @@ def explain_hydra_error(error: BaseException, arguments: Sequence[str], config_n
     """
     options, _ = get_args_parser().parse_known_args(arguments)
     check = _OverrideCheck(config_name, options.multirun)
+    if missing := check.missing_extra(options.overrides):
+        return ConfigurationError(missing)
     # Groups come first, as they do for Hydra.
     for override in sorted(options.overrides, key=lambda each: "." in each.partition("=")[0]):
         check.add(override)
@@ -52,6 +58,14 @@ class _OverrideCheck:
         self.config_name, self.is_sweep = config_name, is_sweep
         self.accepted: list[str] = []
         self.problems: list[str] = []
+
+    def missing_extra(self, overrides: Sequence[str]) -> str | None:
+        """Return what to install for the launcher that the overrides choose, ``None`` if it is installed."""
+        for name, extra in LAUNCHER_EXTRAS.items():
+            if f"{LAUNCHER}={name}" in overrides and name not in self._group_options(LAUNCHER):
+                install = f"pip install -c constraints.txt -e '.[{extra}]'"
+                return f"{LAUNCHER}={name} needs packages that are not installed: {install}"
+        return None
 
     def add(self, override: str) -> None:
         """Add the problems of an override."""

@@ -25,6 +25,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # what a f
 STATUSES = ("finished", "diverged", "interrupted", "failed")
 
 
+class DirectoryLocked(ConfigurationError):
+    """Another process is training in a directory."""
+
+
 def make_directory(path: Path, key: str) -> None:
     """Make a directory.
 
@@ -117,14 +121,15 @@ class RunDirectory:
         """Hold the directory for this process.
 
         Raises:
-            ConfigurationError: another process holds it, or what is written in it would be written elsewhere.
+            DirectoryLocked: another process holds it.
+            ConfigurationError: what is written in it would be written elsewhere.
         """
         check_places(self.path)
         lock = FileLock(self.path / ".lock", timeout=0)
         try:
             lock.acquire()
         except Timeout:
-            raise ConfigurationError(f"Another process is training in {self.path}.") from None
+            raise DirectoryLocked(f"Another process is training in {self.path}.") from None
         except (OSError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno not in NO_LOCKS:
                 raise

@@ -88,6 +88,7 @@ def _written_metrics(directory: RunDirectory) -> Iterator[dict[str, Any]]:
     except BaseException as error:
         failed = isinstance(error, Exception) and not isinstance(error, RunStopped)
         metrics |= {"status": "failed", "error": repr(error)} if failed else {"status": "interrupted"}
+        metrics |= {"stop_reason": str(error)} if isinstance(error, RunStopped) else {}
         LOG_FILE_ONLY.info("The run ended early:", exc_info=error)
         raise
     finally:

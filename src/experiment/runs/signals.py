@@ -10,6 +10,7 @@ from typing import Any, Self
 from typing_extensions import override
 
 SIGNALS = [number for name in ("SIGINT", "SIGTERM", "SIGUSR1") if (number := getattr(signal, name, None))]
+DEFAULT_HANDLERS = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
 
 
 class Interrupted(BaseException):
@@ -29,6 +30,11 @@ class Interrupted(BaseException):
 
     def __str__(self) -> str:
         return f"interrupted by {signal.Signals(self.number).name}"
+
+
+def leave_handled_signals() -> None:
+    """Leave the signals that have a handler now to it: in a worker, its launcher saves and submits the run again."""
+    SIGNALS[:] = [number for number in SIGNALS if signal.getsignal(number) in DEFAULT_HANDLERS]
 
 
 class RunStopped(Exception):

@@ -36,8 +36,9 @@ class Job:
     @property
     def arguments(self) -> list[str]:
         """The overrides to launch the job with."""
-        subdirectory = f"hydra.sweep.subdir={quote_for_hydra(self.directory.name)}"
-        return [*self.overrides, subdirectory, *self.hydra_overrides]
+        sweep, name = self.directory.absolute().parent, self.directory.name  # a worker may be in another directory
+        place = [f"hydra.sweep.dir={quote_for_hydra(str(sweep))}", f"hydra.sweep.subdir={quote_for_hydra(name)}"]
+        return [*self.overrides, *place, *self.hydra_overrides]
 
 
 class JobComposer:

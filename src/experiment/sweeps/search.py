@@ -29,7 +29,7 @@ from experiment.sweeps.sweep import Sweep
 
 
 def run_search(sweep: Sweep, settings: DictConfig, fixed: list[str], swept: Mapping[str, Override]) -> None:
-    """Run the trials of a search, one after the other.
+    """Run the trials of a search, as many at once as the launcher has workers.
 
     Args:
         sweep: whose jobs the trials are.
@@ -55,11 +55,10 @@ def run_search(sweep: Sweep, settings: DictConfig, fixed: list[str], swept: Mapp
     sweep.prepare()
     rows = read_earlier_rows(sweep.directory)
     with SweepMonitor(sweep.directory, rows, study.remaining, objective) as monitor:
-        for trial in study.trials():
-            job = sweep.job([*fixed, *trial_overrides(trial)], space)
-            if settings.pruning:
-                job.hydra_overrides.append(_pruning_override(study, trial))
-            study.report(trial, _run_trial(sweep, job, monitor, objective))
+        for trials in study.batches(sweep.workers):
+            jobs = [_trial_job(sweep, study, trial, fixed, settings.pruning) for trial in trials]
+            for trial, row in zip(trials, _run_trials(sweep, jobs, monitor, objective), strict=True):
+                study.report(trial, row)
     print_summary(rows, sweep.directory, objective)
     if best := study.best_trial:
         command = [*program(), *hydra_options(), *fixed, *trial_overrides(best)]
@@ -67,14 +66,24 @@ def run_search(sweep: Sweep, settings: DictConfig, fixed: list[str], swept: Mapp
     raise_if_failed(rows, monitor.errors, sweep.config.hydra)
 
 
-def _run_trial(sweep: Sweep, job: Job, monitor: SweepMonitor, objective: Objective) -> Row:
-    """Run the job of a trial, and return its result; a finished run without the objective is an error."""
-    monitor.add(job)
-    monitor.errors |= sweep.launch(sweep.check([job]))
-    row = read_row(job.values, job.directory, monitor.errors.get(job.directory))
-    if row.metrics["status"] == "finished" and row.metrics.get(objective.metric) is None:
-        monitor.errors[job.directory] = explain_unranked(objective, scores_of(row.metrics))
-    return row
+def _trial_job(sweep: Sweep, study: Study, trial: Trial, fixed: Sequence[str], pruning: bool) -> Job:
+    job = sweep.job([*fixed, *trial_overrides(trial)], study.space)
+    if pruning:
+        job.hydra_overrides.append(_pruning_override(study, trial))
+    return job
+
+
+def _run_trials(sweep: Sweep, jobs: Sequence[Job], monitor: SweepMonitor, objective: Objective) -> list[Row]:
+    """Run the jobs of trials, and return their results; a finished run without the objective is an error."""
+    for job in jobs:
+        monitor.add(job)
+    distinct = {job.directory: job for job in reversed(jobs)}  # two trials may have chosen the same
+    monitor.errors |= sweep.launch(sweep.check([*distinct.values()]))
+    rows = [read_row(job.values, job.directory, monitor.errors.get(job.directory)) for job in jobs]
+    for row in rows:
+        if row.metrics["status"] == "finished" and row.metrics.get(objective.metric) is None:
+            monitor.errors[row.directory] = explain_unranked(objective, scores_of(row.metrics))
+    return rows
 
 
 def _search_space(configured: DictConfig, fixed: Sequence[str], swept: Mapping[str, Override]) -> dict[str, Override]:

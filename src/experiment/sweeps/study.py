@@ -105,6 +105,20 @@ class Study:
             self._seed_sampler(len(self.study.trials))
             yield self.study.ask(self.space)
 
+    def batches(self, size: int) -> Iterator[list[Trial]]:
+        """Yield the trials that are left to run, so many at once; the results of all are reported before the next.
+
+        A batch ends at a multiple of ``size``, so that one that was interrupted is not filled up with others.
+        """
+        batch = []
+        for trial in self.trials():
+            batch.append(trial)
+            if (trial.number + 1) % size == 0:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
     def _seed_sampler(self, number: int) -> None:
         stream = np.random.SeedSequence([self.seed, number])
         self.study.sampler = TPESampler(seed=int(stream.generate_state(1)[0]))

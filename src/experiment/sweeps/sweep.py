@@ -4,19 +4,21 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.utils import JobStatus
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
-from experiment.configuration.errors import ConfigurationError, format_error
+from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.identity import is_dry_run
 from experiment.runs.checks import check_jobs
 from experiment.runs.directory import make_directory, remove_if_empty
 from experiment.runs.files import write_atomically
-from experiment.runs.signals import RunStopped
+from experiment.runs.signals import Interrupted, SignalHandler
 from experiment.sweeps.jobs import Job, JobComposer
+from experiment.sweeps.relaunch import Launches
 from experiment.sweeps.results import Row
 from experiment.sweeps.summary import raise_if_failed
+from experiment.sweeps.worker import WorkerTask
 
 
 class Sweep:
@@ -26,10 +28,22 @@ class Sweep:
         loader: Hydra's configuration loader.
         config: of the sweep, with Hydra's own part.
         launcher: one of Hydra's.
+        task: that the launcher calls for each job.
+        workers: how many trials of a search run at once.
+        max_batch_size: how many jobs the launcher is given at once, ``None`` for all.
     """
 
-    def __init__(self, loader: ConfigLoader, config: DictConfig, launcher: Launcher) -> None:
-        self.config, self.launcher = config, launcher
+    def __init__(
+        self,
+        loader: ConfigLoader,
+        config: DictConfig,
+        launcher: Launcher,
+        task: WorkerTask,
+        workers: int = 1,
+        max_batch_size: int | None = None,
+    ) -> None:
+        self.config, self.launcher, self.task = config, launcher, task
+        self.workers, self.max_batch_size = workers, max_batch_size
         self.directory = Path(config.hydra.sweep.dir)
         self.composer = JobComposer(loader, config)
 
@@ -79,12 +93,23 @@ class Sweep:
         return True
 
     def launch(self, jobs: Sequence[Job]) -> dict[Path, str]:
-        """Run jobs, and return the error of each that failed by its directory."""
-        if not jobs:
-            return {}
-        returns = self.launcher.launch([job.arguments for job in jobs], initial_job_idx=0)
-        return {
-            job.directory: format_error(job_return._return_value)
-            for job, job_return in zip(jobs, returns, strict=True)
-            if job_return.status == JobStatus.FAILED and not isinstance(job_return._return_value, RunStopped)
-        }
+        """Run jobs, and return the error of each that failed by its directory.
+
+        Raises:
+            Interrupted: by a signal; the runs can be resumed.
+        """
+        try:
+            with SignalHandler():
+                return Launches(self._launch, jobs).run()
+        except Interrupted as interrupted:
+            interrupted.hydra = self.config.hydra
+            raise
+
+    def _launch(self, jobs: Sequence[Job], again: bool) -> list[JobReturn]:
+        self.task.waits = again  # for a run that another worker has not lost yet
+        size = self.max_batch_size or len(jobs)
+        returns: list[JobReturn] = []
+        for start in range(0, len(jobs), size):
+            batch = [job.arguments for job in jobs[start : start + size]]
+            returns += self.launcher.launch(batch, initial_job_idx=start)
+        return returns
