@@ -28,7 +28,7 @@ FILES = {
 
 def test_every_file_is_listed_here():
     files = {str(path.relative_to(ROOT / "conf")) for path in (ROOT / "conf").rglob("*.yaml")}
-    of_sweeps = {"search/optuna.yaml", "search/space/PointsClassifier.yaml", "hydra/launcher/ray.yaml"}  # tests/sweeps
+    of_sweeps = {"search/optuna.yaml", "search/space/PointsClassifier.yaml"}  # tests/sweeps
     assert files == {*FILES, *of_sweeps, "config.yaml"}
 
 
