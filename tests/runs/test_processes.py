@@ -259,3 +259,34 @@ def test_a_run_continues_in_another_number_of_processes(run):
         run(*SMALL_BATCHES[:2], processes, f"trainer.max_epochs={epochs}", name="mixed")
     assert_same_curves("one", "mixed", 1e-4)
     assert torch.allclose(weights("one"), weights("mixed"), 1e-4, 1e-5)
+
+
+SCRIPT = """
+import experiment
+from experiment.points.classifier import PointsClassifier
+
+class Mine(PointsClassifier):
+    pass
+
+{guard}
+    config = experiment.compose(["trainer=ddp", "trainer.max_epochs=3"])
+    config.model._target_ = "{target}"
+    experiment.run(config, "run")
+"""
+OURS = "experiment.points.classifier.PointsClassifier"
+
+
+@pytest.mark.parametrize(
+    ("guard", "target", "message"),
+    [
+        ("if True:", OURS, ""),
+        ('if __name__ == "__main__":', "__main__.Mine", ""),
+        ("if True:", "__main__.Mine", 'starts training under if __name__ == "__main__" alone.'),
+    ],
+)
+def test_a_script_starts_processes(guard, target, message):
+    Path("script.py").write_text(SCRIPT.format(guard=guard, target=target))
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=120)
+    assert (done.returncode == 0) == (message == "")
+    assert message in done.stderr
+    assert (metrics(Path("run"))["status"] == "finished") == (message == "")

@@ -12,10 +12,12 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -28,12 +30,24 @@ from experiment.runs.signals import SignalHandler
 
 GRACE = 10.0  # seconds for the other processes to end after one has
 POLL = 0.1  # seconds between two looks at the signals
+UNGUARDED = 'a script whose own classes are trained starts training under if __name__ == "__main__" alone.'
 
 
 def run_in_processes(
-    size: int, function: Callable[..., None], arguments: tuple[Any, ...], metrics: dict[str, Any]
+    size: int,
+    function: Callable[..., None],
+    arguments: tuple[Any, ...],
+    metrics: dict[str, Any],
+    with_script: bool = False,
 ) -> None:
     """Call ``function(arguments, metrics, signals)`` in several processes; ``metrics`` are those of the first.
+
+    Args:
+        size: the number of processes.
+        function: of a module that each process can import.
+        arguments: for all processes.
+        metrics: are filled.
+        with_script: whether the processes import this one's script, whose classes are used.
 
     Raises:
         Interrupted: a signal has ended all of them, after they have saved their state.
@@ -55,7 +69,8 @@ def run_in_processes(
             code=named_directories(),
         )
         method = context.get_start_method()
-        started = start_processes(run_rank, (group, function, arguments), size, join=False, start_method=method)
+        with nullcontext() if with_script else _hidden_script():
+            started = start_processes(run_rank, (group, function, arguments), size, join=False, start_method=method)
         sender.close()
         try:
             _wait(started.processes, group, records, signals)
@@ -70,6 +85,17 @@ def run_in_processes(
         metrics |= reports_found[0].metrics
     if error := _first_error(ends, reports_found):
         raise error
+
+
+@contextmanager
+def _hidden_script() -> Iterator[None]:
+    """Start processes that do not import the script of this one: it may train as soon as it is imported."""
+    script = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = script
 
 
 def _clean_context() -> Any:
@@ -138,4 +164,4 @@ def _first_error(ends: dict[int, int | None], reports: dict[int, Report]) -> Bas
     if failed:
         return min(failed, key=lambda report: report.time).error
     silent = [rank for rank in ends if rank not in reports]
-    return ReportedError(f"Process {silent[0]} of {len(ends)} has not ended.") if silent else None
+    return ReportedError(f"Process {silent[0]} of {len(ends)} has not trained: {UNGUARDED}") if silent else None

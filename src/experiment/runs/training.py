@@ -8,7 +8,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from experiment.configuration import targets
 from experiment.configuration.objective import Objective
@@ -60,7 +60,7 @@ def train(
         _train(arguments, metrics, SignalHandler())
     else:
         try:
-            run_in_processes(size, _train, arguments, metrics)
+            run_in_processes(size, _train, arguments, metrics, with_script="__main__." in OmegaConf.to_yaml(config))
         finally:
             if "step" not in metrics:  # the process that counts died
                 metrics |= _saved_progress(directory)
