@@ -78,7 +78,7 @@ class ExperimentSweeper(Sweeper):
 
 
 def _count_workers(launcher: DictConfig) -> int:
-    """Return how many runs a launcher runs at once, where it says so as joblib and scikit-learn do, else 1."""
+    """Return how many runs a launcher runs at once: its ``n_jobs``, counted as joblib does, or 1."""
     number = launcher.get("n_jobs") or 1
     return number if number > 0 else max(1, count_cores() + 1 + number)
 

@@ -290,3 +290,19 @@ def test_a_script_starts_processes(guard, target, message):
     assert (done.returncode == 0) == (message == "")
     assert message in done.stderr
     assert (metrics(Path("run"))["status"] == "finished") == (message == "")
+
+
+def test_parts_that_lie_beside_the_script_are_the_users_in_every_process():
+    Path("parts.py").write_text((ROOT / "tests/stranger/parts.py").read_text())
+    Path("script.py").write_text(
+        "import experiment\n"
+        "data = {'_target_': 'parts.Data', 'dataset': {'_target_': 'parts.Numbers.tens', 'transform': "
+        "{'_target_': 'parts.scale', '_partial_': True, 'by': 0.1}}}\n"
+        "config = experiment.compose(['trainer=ddp', 'trainer.max_epochs=1'])\n"
+        "config.data, config.optimizer = data, {}\n"
+        "config.model = {'_target_': 'parts.Net', 'net': {'_target_': 'parts.make_net', 'width': 2}}\n"
+        "experiment.run(config, 'run')\n"
+    )
+    done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert metrics(Path("run"))["status"] == "finished"

@@ -24,7 +24,7 @@ import torch
 from torch.multiprocessing.spawn import start_processes
 
 from experiment.configuration.errors import ReportedError
-from experiment.configuration.own_code import named_directories
+from experiment.configuration.own_code import code_directories
 from experiment.runs.rank import ProcessGroup, Report, run_rank
 from experiment.runs.signals import SignalHandler
 
@@ -66,7 +66,7 @@ def run_in_processes(
             parent=watched,
             threads=max(1, torch.get_num_threads() // size),
             port=_free_port(),
-            code=named_directories(),
+            code=code_directories(),
         )
         method = context.get_start_method()
         with nullcontext() if with_script else _hidden_script():
@@ -101,8 +101,7 @@ def _hidden_script() -> Iterator[None]:
 def _clean_context() -> Any:
     """Return how processes start: not as copies of this one, whose pools of threads would not survive that.
 
-    Where the system can, they are copies of a process that has only imported this package: the first start of a sweep
-    takes seconds, the others none.
+    Where the system can, they are copies of a process that has only imported this package: once for all runs of a sweep.
     """
     has_server = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform == "linux"
     context = multiprocessing.get_context("forkserver" if has_server else "spawn")
