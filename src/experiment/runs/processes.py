@@ -101,7 +101,7 @@ def _hidden_script() -> Iterator[None]:
 def _clean_context() -> Any:
     """Return how processes start: not as copies of this one, whose pools of threads would not survive that.
 
-    Where the system can, they are copies of a process that has only imported this package: once for all runs of a sweep.
+    Where the system can, they are copies of a process that has only imported this package, once for a sweep.
     """
     has_server = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform == "linux"
     context = multiprocessing.get_context("forkserver" if has_server else "spawn")
