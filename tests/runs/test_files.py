@@ -100,7 +100,7 @@ def test_an_error_of_the_disk_is_no_missing_feature(monkeypatch):
     monkeypatch.setattr(os, "fsync", fsync)
     Path("file").touch()
     with pytest.raises(OSError, match="Input/output error"):
-        files.move_into_place(Path("file"), Path("place"))
+        files.sync_files([Path("file")])
 
 
 def test_a_file_that_stays_open_elsewhere_is_reported(monkeypatch):

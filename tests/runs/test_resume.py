@@ -150,7 +150,7 @@ def test_the_best_state_survives_a_death_between_the_two_files(elsewhere, monkey
     """One of best.ckpt and last.ckpt is in its place, the other not yet; no later state is better."""
     arguments = [*OVERFITS, "trainer.max_epochs=60", "trainer.check_val_every_n_epoch=25"]
     assert faults.start(arguments, elsewhere / "straight") == 0
-    put = checkpoint_places.move_into_place
+    put = checkpoint_places.replace
 
     def dies_after(file: Path, place: Path) -> None:
         waiting = (file.parent / "next_best.ckpt").exists()
@@ -159,7 +159,7 @@ def test_the_best_state_survives_a_death_between_the_two_files(elsewhere, monkey
             os._exit(9)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_places, "move_into_place", dies_after)
+        patch.setattr(checkpoint_places, "replace", dies_after)
         assert faults.start(arguments, elsewhere / "run") == 9
     assert faults.start(arguments, elsewhere / "run") == 0
     assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")

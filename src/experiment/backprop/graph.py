@@ -14,13 +14,13 @@ from torch.autograd.graph import Node
 from torch.utils._pytree import tree_leaves
 from typing_extensions import override
 
-from experiment.runs.callback import LeanCallback
+from experiment.runs.callback import View
 from experiment.runs.logger import tensorboard_loggers
 
 Shape = tuple[int, ...] | None  # None: of a nested tensor, whose rows differ in length
 
 
-class Graph(LeanCallback):
+class Graph(View):
     """Logs the autograd graph of a run's first step, without computing anything or drawing a random number for it.
 
     Its nodes are operations and parameters, in the scopes of the modules: ``torch.relu`` in the ``forward`` of ``net``

@@ -14,14 +14,14 @@ from torch.optim import Optimizer
 from typing_extensions import override
 
 from experiment.backprop.pictures import draw_backpropagation
-from experiment.runs.callback import LeanCallback, step_index
+from experiment.runs.callback import View, step_index
 from experiment.runs.logger import tensorboard_loggers
 from experiment.runs.pictures import FinishedRun, render
 
 HISTOGRAM_BINS = 30
 
 
-class Backprop(LeanCallback):
+class Backprop(View):
     """Logs the backward pass and the update of a training step, at that step:
 
     - ``error/<layer>``: ‖∂L/∂z‖₂, of the layer's output z before its activation, over all points of the step: the

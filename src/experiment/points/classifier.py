@@ -1,6 +1,5 @@
 """The LightningModule that classifies points."""
 
-import math
 from collections.abc import Callable, Iterator
 
 import torch
@@ -16,11 +15,14 @@ Batch = tuple[Tensor, Tensor]
 
 
 def bce(logits: Tensor, classes: Tensor) -> Tensor:
-    """Return the mean binary cross-entropy of the probabilities, as ``BCELoss`` computes it."""
+    """Return the mean binary cross-entropy of the probabilities, as ``BCELoss`` computes it, NaN if one is NaN.
+
+    ``binary_cross_entropy`` would raise an error there, but a diverged run is a result. No branch depends on a value,
+    so that many runs can be computed as one.
+    """
     probabilities = torch.sigmoid(logits)
-    if math.isnan(probabilities.detach().sum()):
-        return probabilities.mean()  # NaN: binary_cross_entropy would raise, but a diverged run is a result
-    return functional.binary_cross_entropy(probabilities, classes)
+    loss = functional.binary_cross_entropy(probabilities.nan_to_num(0.5), classes)
+    return loss + 0 * probabilities.detach().sum()
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -14,7 +14,7 @@ from typing_extensions import override
 from experiment.points.classifier import PointsClassifier
 from experiment.points.datamodule import Batches, PointsDataModule
 from experiment.points.pictures import draw_decision_boundary, draw_small, join_small
-from experiment.runs.callback import LeanCallback
+from experiment.runs.callback import View
 from experiment.runs.logger import RunLogger, tensorboard_loggers
 from experiment.runs.pictures import FinishedRun, render, save_png
 
@@ -24,7 +24,7 @@ MAX_STATE_NUMBERS = 500_000  # in all of these states together
 DRAWING_DELAY = 10.0  # seconds of training before images are drawn; a shorter run draws them when it has finished
 
 
-class DecisionBoundary(LeanCallback):
+class DecisionBoundary(View):
     """Logs images of what a network decides after 0, 10, 100, … steps and at the end, and draws the run's pictures.
 
     Other models than a ``PointsClassifier`` are ignored. The weights are kept of every n-th step, n doubled whenever

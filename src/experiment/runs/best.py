@@ -2,9 +2,8 @@
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any
-
-from lightning.pytorch import Trainer
 
 from experiment.configuration.objective import Objective, suggest_objective
 
@@ -31,20 +30,25 @@ class BestScore:
         self.newest: float | None = None
         self.warned = False
 
-    def update(self, trainer: Trainer) -> bool:
-        """Compare the value of the validation that has just ended, and return whether it is the best one."""
+    def update(self, scores: Mapping[str, Any], step: int) -> bool:
+        """Compare the value of the validation that has just ended, and return whether it is the best one.
+
+        Args:
+            scores: that the run has by now.
+            step: how many are completed.
+        """
         metric = self.objective.metric
-        if metric not in trainer.callback_metrics:
+        if metric not in scores:
             if not self.warned:
                 problem = "validation logs no such score, so best.ckpt will be the last state."
-                suggestion = suggest_objective(trainer.callback_metrics)
+                suggestion = suggest_objective(scores)
                 log.log(self.warning_level, f"objective={metric}: {problem} {suggestion}")
             self.warned, self.newest = True, None
             return False
-        self.newest = value = float(trainer.callback_metrics[metric])
+        self.newest = value = float(scores[metric])
         is_best = math.isfinite(value) and (self.value is None or self.objective.is_better(value, self.value))
         if is_best:
-            self.value, self.step = value, trainer.global_step
+            self.value, self.step = value, step
         return is_best
 
     def use_last(self, value: float | None, step: int) -> None:

@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiment.runs.files import link, move_into_place, replace
+from experiment.runs.files import link, replace, sync_files
 from experiment.runs.marked_log import MarkedLog
 
 
@@ -21,6 +21,7 @@ class CheckpointPlaces:
     """
 
     def __init__(self, directory: Path, logs: Sequence[MarkedLog], is_writer: bool = True) -> None:
+        self.directory = directory
         self.last, self.previous, self.best = (directory / f"{name}.ckpt" for name in ("last", "previous", "best"))
         self.next, self.next_best = directory / "next.ckpt", directory / "next_best.ckpt"
         self.runner_up = directory / "runner_up.ckpt"  # the best without an unscheduled validation, for a longer run
@@ -40,16 +41,23 @@ class CheckpointPlaces:
 
     def place(self, name: str) -> None:
         """Move ``next`` into its place, after what was logged up to its state, ``name``, has reached the disk."""
+        place_together([self], name)
+
+    def prepare(self, name: str) -> list[Path]:
+        """Mark the state in the logs, and return the files that must be on the disk before ``move``."""
         self.mark(name)
-        for log in self.logs:
-            log.sync()
+        written = [path for log in self.logs for path in log.flush()]
+        return [*written, *(path for path in (self.next, self.next_best) if self.is_writer and path.exists())]
+
+    def move(self) -> None:
+        """Move what was saved into its place."""
         if not self.is_writer:
             return
         if self.next_best.exists():  # first: a best state that last.ckpt knows of must be there
-            move_into_place(self.next_best, self.best)
+            replace(self.next_best, self.best)
         if self.last.exists():
             link(self.last, self.previous)
-        move_into_place(self.next, self.last)
+        replace(self.next, self.last)
 
     def use_last_as_best(self, is_best: bool, is_scheduled: bool) -> None:
         """Keep the last state as the best one, if it is, or if there is none.
@@ -63,4 +71,14 @@ class CheckpointPlaces:
         if self.best.exists() and not is_scheduled:
             link(self.best, self.runner_up)
         shutil.copyfile(self.last, self.next_best)
-        move_into_place(self.next_best, self.best)
+        sync_files([self.next_best])
+        replace(self.next_best, self.best)
+        sync_files([self.directory])
+
+
+def place_together(runs: Sequence[CheckpointPlaces], name: str) -> None:
+    """Do what ``CheckpointPlaces.place`` does for several runs, whose files the disk takes together."""
+    sync_files([path for places in runs for path in places.prepare(name)])
+    for places in runs:
+        places.move()
+    sync_files([places.directory for places in runs if places.is_writer])

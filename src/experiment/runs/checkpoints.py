@@ -143,7 +143,7 @@ class Checkpoints(LeanCallback, Checkpoint):
         if trainer.sanity_checking:
             return
         self.validated_step = trainer.global_step
-        self.is_best = bool(agree(trainer, self.best_score.update(trainer)))
+        self.is_best = bool(agree(trainer, self.best_score.update(trainer.callback_metrics, trainer.global_step)))
 
     def save_at_epoch_end(self, trainer: Trainer) -> None:
         """Save the state in which training ends within an epoch, after a validation that was due there."""

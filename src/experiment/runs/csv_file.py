@@ -11,7 +11,7 @@ from typing import Any
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from typing_extensions import override
 
-from experiment.runs.files import sync, write_atomically
+from experiment.runs.files import write_atomically
 from experiment.runs.recorded import is_plain_file
 
 log = logging.getLogger(__name__)
@@ -75,13 +75,6 @@ class CsvFile(ExperimentWriter):
         """Mark how many rows there are at a checkpoint of that name; they must be saved."""
         with self.marks.open("a", encoding="utf-8") as file:
             file.write(f"{self.num_rows} {name}\n")
-
-    def sync(self) -> None:
-        """Bring the saved rows and the marks to the disk."""
-        for path in (self.path, self.marks):
-            if path.exists():
-                with path.open("ab") as file:
-                    sync(file.fileno())
 
 
 def _read_marks(path: Path, name: str | None) -> Iterator[tuple[int, str]]:

@@ -19,7 +19,7 @@ from google.protobuf.message import DecodeError
 from google_crc32c import value as crc32c
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 
-from experiment.runs.files import replace, sync
+from experiment.runs.files import replace, sync_files
 
 FLUSH_SECONDS = 1.0  # after which an event can be seen
 PATTERN = "events.out.tfevents.*"
@@ -30,17 +30,20 @@ LOGGED_BY_EACH_START = ("_hparams_/", "custom_scalars__config__")
 class EventFile:
     """Appends events to a file in the calling thread, so that an error of the disk reaches the caller.
 
-    Events are buffered: to write a thousand at once takes a sixth of the time of writing one after each step.
+    Events are buffered: to write a thousand at once takes a sixth of the time of writing one after each step. The file
+    is open only while they are written: there may be many of them.
     """
 
     def __init__(self, path: Path, log: "EventLog | None" = None) -> None:
         self.path, self.log = path, log
-        self.file = path.open("ab")
-        self.buffer: list[Event | dict[str, Any]] = []
+        self.buffer: list[Event | dict[str, Any] | bytes] = []
         self.flushed = time.monotonic()
 
-    def add_event(self, event: Event | dict[str, Any]) -> None:
-        """Append an event, or the keyword arguments of one, unless the log is muted."""
+    def add_event(self, event: Event | dict[str, Any] | bytes) -> None:
+        """Append an event, the keyword arguments of one, or serialized ones as ``frame`` returns them.
+
+        If the log is muted, they are dropped.
+        """
         if self.log and self.log.is_muted:
             return
         self.buffer.append(event)
@@ -50,20 +53,9 @@ class EventFile:
     def flush(self) -> None:
         """Write the buffered events to the file."""
         buffer, self.buffer = self.buffer, []
-        for event in buffer:
-            self.file.write(_frame(Event(**event) if isinstance(event, dict) else event))
-        self.file.flush()
+        with self.path.open("ab") as file:
+            file.writelines(each if isinstance(each, bytes) else frame(_serialize(each)) for each in buffer)
         self.flushed = time.monotonic()
-
-    def sync(self) -> None:
-        """Write the buffered events to the disk."""
-        self.flush()
-        sync(self.file.fileno())
-
-    def close(self) -> None:
-        """Flush and close the file."""
-        with self.file:
-            self.flush()
 
     def get_logdir(self) -> str:
         """Return the directory of the file: torch's ``FileWriter`` asks for it."""
@@ -127,19 +119,19 @@ class EventLog:
         for file in self.files.values():
             file.flush()
 
-    def sync(self) -> None:
-        """Bring all files to the disk."""
-        for file in self.files.values():
-            file.sync()
-
-    def close(self) -> None:
-        """Flush and close all files."""
-        for file in self.files.values():
-            file.close()
+    @property
+    def paths(self) -> list[Path]:
+        """The files."""
+        return [file.path for file in self.files.values()]
 
 
-def _frame(event: Event) -> bytes:
-    content = event.SerializeToString()
+def _serialize(event: Event | dict[str, Any]) -> bytes:
+    content: bytes = (Event(**event) if isinstance(event, dict) else event).SerializeToString()
+    return content
+
+
+def frame(content: bytes) -> bytes:
+    """Return the record of a serialized event."""
     length = struct.pack("<Q", len(content))
     return b"".join((length, _checksum(length), content, _checksum(content)))
 
@@ -214,8 +206,8 @@ def _replace_files(directory: Path, events: Iterable[Event]) -> Path:
     partial.add_event(Event(wall_time=now, step=0, session_log=SessionLog(status=SessionLog.START)))
     for event in events:
         partial.add_event(event)
-    partial.sync()
-    partial.close()
+    partial.flush()
+    sync_files([partial.path])
     new = directory / f"events.out.tfevents.{second:010d}.{socket.gethostname()}"
     replace(partial.path, new)
     for path in old:

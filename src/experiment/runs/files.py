@@ -4,11 +4,14 @@ import errno
 import os
 import shutil
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from experiment.configuration.errors import ReportedError
 
 REPLACE_SECONDS = 2.0  # how long to wait for others to close a file: Windows replaces no open one
+SYNCED_AT_ONCE = 8
 UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EBADF}  # some file systems cannot sync, Windows no read-only handle
 
 
@@ -42,31 +45,30 @@ def replace(file: Path, place: Path) -> None:
             time.sleep(0.05)
 
 
-def move_into_place(file: Path, place: Path) -> None:
-    """Bring a file to the disk, then ``replace`` what is at ``place`` with it."""
-    _sync(file, os.O_RDWR)
-    replace(file, place)
-    _sync(place.parent, os.O_RDONLY)
+def sync_files(paths: Sequence[Path]) -> None:
+    """Bring files and directories to the disk, where the system and the file system can.
+
+    Of many, some at once: a disk brings ten files to itself in the time of two.
+    """
+    if len(paths) == 1:
+        _sync(paths[0])
+    else:
+        with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:
+            list(pool.map(_sync, paths))
 
 
-def _sync(path: Path, flags: int) -> None:
+def _sync(path: Path) -> None:
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     except PermissionError:  # Windows opens no directories
         return
-    try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def sync(descriptor: int) -> None:
-    """Bring an open file or directory to the disk, where the system and the file system can."""
     try:
         os.fsync(descriptor)
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
+    finally:
+        os.close(descriptor)
 
 
 def link(file: Path, name: Path) -> None:

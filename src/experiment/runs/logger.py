@@ -106,9 +106,10 @@ class RunLogger(TensorBoardLogger):
         """Mark in the log that a checkpoint of that name was saved."""
         self.log.mark(name)
 
-    def sync(self) -> None:
-        """Bring the log to the disk."""
-        self.log.sync()
+    def flush(self) -> list[Path]:
+        """Write what is buffered, and return the files."""
+        self.log.flush()
+        return self.log.paths
 
     @override
     def save(self) -> None:
@@ -124,7 +125,7 @@ class RunLogger(TensorBoardLogger):
         table = add_scores(self.table, select_scores(self.logged, self.objective))
         self.unmute()
         self.log.main.add_event(Event(wall_time=time.time(), summary=table))
-        self.log.close()
+        self.log.flush()
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -163,10 +163,9 @@ class UserLoggers:
         for file in self._csv_files():
             file.mark(name)
 
-    def sync(self) -> None:
-        """Bring the files of CSV to the disk."""
-        for file in self._csv_files():
-            file.sync()
+    def flush(self) -> list[Path]:
+        """Return the files of CSV, which are written by now."""
+        return [path for file in self._csv_files() for path in (file.path, file.marks) if path.exists()]
 
     def _csv_files(self) -> Iterator[CsvFile]:
         for logger in self.loggers.values():

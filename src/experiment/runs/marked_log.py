@@ -1,5 +1,6 @@
 """What checkpoints need of a log, whatever it writes to."""
 
+from pathlib import Path
 from typing import Protocol
 
 
@@ -12,5 +13,5 @@ class MarkedLog(Protocol):
     def mark(self, name: str) -> None:
         """Mark that a checkpoint of that name was saved."""
 
-    def sync(self) -> None:
-        """Bring what was logged to the disk."""
+    def flush(self) -> list[Path]:
+        """Write what was logged, and return the files that hold it."""

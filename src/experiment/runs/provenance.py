@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch import Trainer
 
 from experiment.configuration.own_code import is_installed
 from experiment.runs.directory import RunDirectory
@@ -24,36 +25,46 @@ PACKAGES = ("torch", "lightning", "numpy", "hydra-core", "omegaconf", "tensorboa
 MAX_TEXT = 100_000  # characters of an untracked file that is recorded in full
 
 
+def describe_environment(objects: list[object], trainer: Trainer) -> dict[str, Any]:
+    """Return what ``provenance.json`` records of versions, code and hardware.
+
+    Args:
+        objects: the model and the data, whose own code is recorded beside this package's.
+        trainer: that trains them.
+    """
+    return {
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "git": _describe_commit(PACKAGE),
+        "code": [*_describe_code(objects)],
+        "platform": platform.platform(),
+        "device": str(trainer.strategy.root_device),
+        "devices": trainer.num_devices,
+        "strategy": type(trainer.strategy).__name__,
+        "threads": torch.get_num_threads(),
+    }
+
+
 def record_start(
-    directory: RunDirectory, step: int, objects: list[object], inputs: dict[str, dict[str, str]], **hardware: Any
+    directory: RunDirectory, step: int, environment: dict[str, Any], inputs: dict[str, dict[str, str]]
 ) -> None:
     """Write ``provenance.json`` for a start, and log which code has changed since the last one.
 
     Args:
         directory: of the run.
         step: at which this start begins.
-        objects: the model and the data, whose own code is recorded beside this package's.
+        environment: from ``describe_environment``.
         inputs: the files outside the directory that the run starts from, by the key that names them; those of an
             earlier start are kept.
-        hardware: what the engine runs on: ``device``, ``devices``, ``strategy``.
     """
     previous = directory.provenance
-    starts = previous.get("starts")
+    starts, earlier = previous.get("starts"), previous.get("inputs")
     start = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "arguments": sys.argv[1:], "step": step}
-    code = [*_describe_code(objects)]
-    earlier = previous.get("inputs")
-    content = {
-        "python": platform.python_version(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "git": _describe_commit(PACKAGE),
-        "code": code,
+    content = environment | {
         "inputs": (earlier if isinstance(earlier, dict) else {}) | inputs,
-        "platform": platform.platform(),
-        **hardware,
-        "threads": torch.get_num_threads(),
         "starts": [*(starts if isinstance(starts, list) else []), start],
     }
-    for name in _changed(previous.get("code"), code):
+    for name in _changed(previous.get("code"), environment["code"]):
         log.info(f"The code of {name} has changed since the last start.")
     directory.write_json("provenance.json", content)
 

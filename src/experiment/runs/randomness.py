@@ -2,6 +2,7 @@
 
 import functools
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from experiment.runs.callback import LeanCallback
 from experiment.runs.resumability import is_stateful
 
 BLOCK = 1024  # epochs whose seeds are made at once
+MAX_RUNS = 1024  # that are trained together
 
 
 class Randomness(LeanCallback):
@@ -34,12 +36,11 @@ class Randomness(LeanCallback):
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         loaders = [each for each in CombinedLoader(trainer.train_dataloader).flattened if isinstance(each, DataLoader)]
-        generators = [each.generator or getattr(each.sampler, "generator", None) for each in loaders]
-        self.generators = {each: each.initial_seed() for each in generators if each is not None}
+        self.generators = own_generators(loaders)
         if self.loaded and trainer.fit_loop.restarted_mid_epoch:
             if not is_stateful(trainer):
                 self._skip_batches(trainer)
-            _set_state(self.loaded)
+            set_streams(self.loaded)
             self.is_first_epoch = False
 
     def _skip_batches(self, trainer: Trainer) -> None:
@@ -67,20 +68,13 @@ class Randomness(LeanCallback):
             self._seed(trainer.current_epoch)
 
     def _seed(self, epoch: int) -> None:
-        block, place = divmod(epoch, BLOCK)
-        seed = _seeds(self.seed, block)[place]
-        random.seed(seed)
-        np.random.seed(seed)
-        # As torch.manual_seed does, which however traces its caller for each kind of device that is absent.
-        torch.default_generator.manual_seed(seed)
-        if torch.accelerator.is_available():
-            torch.get_device_module().manual_seed_all(seed)
+        seed_epoch(self.seed, epoch)
         for generator, own_seed in self.generators.items():
             generator.manual_seed(own_seed + epoch)
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        return _state()
+        return get_streams()
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -88,13 +82,31 @@ class Randomness(LeanCallback):
         self.loaded = state_dict
 
 
-@functools.lru_cache(maxsize=1)
+def own_generators(loaders: Iterable[DataLoader[Any]]) -> dict[torch.Generator, int]:
+    """Return the generators that loaders draw from instead of torch's default one, with their seeds."""
+    generators = [each.generator or getattr(each.sampler, "generator", None) for each in loaders]
+    return {each: each.initial_seed() for each in generators if each is not None}
+
+
+def seed_epoch(seed: int, epoch: int) -> None:
+    """Let every stream begin where it begins in an epoch of a run with that seed."""
+    block, place = divmod(epoch, BLOCK)
+    epoch_seed = _seeds(seed, block)[place]
+    random.seed(epoch_seed)
+    np.random.seed(epoch_seed)
+    # As torch.manual_seed does, which however traces its caller for each kind of device that is absent.
+    torch.default_generator.manual_seed(epoch_seed)
+    if torch.accelerator.is_available():
+        torch.get_device_module().manual_seed_all(epoch_seed)
+
+
+@functools.lru_cache(maxsize=MAX_RUNS)
 def _seeds(seed: int, block: int) -> list[int]:
     """Return the seeds of a block of epochs."""
     return [int(each) for each in np.random.SeedSequence([seed, block]).generate_state(BLOCK)]
 
 
-def _state() -> dict[str, Any]:
+def get_streams() -> dict[str, Any]:
     """Return the state of every stream, as plain data and tensors."""
     name, keys, *rest = np.random.get_state()
     state = {
@@ -107,7 +119,8 @@ def _state() -> dict[str, Any]:
     return state
 
 
-def _set_state(state: dict[str, Any]) -> None:
+def set_streams(state: dict[str, Any]) -> None:
+    """Set the state of every stream."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, *rest = state["numpy"]

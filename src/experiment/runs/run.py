@@ -1,7 +1,7 @@
 """One run: its directory is locked, the engine trains it there, and what came of it is written down."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -9,6 +9,7 @@ from typing import Any, cast
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
+from typing_extensions import override
 
 from experiment.configuration.errors import CarriedError
 from experiment.configuration.identity import is_dry_run
@@ -17,7 +18,7 @@ from experiment.configuration.validation import validate
 from experiment.runs.directory import RunDirectory, remove_if_empty
 from experiment.runs.dry_run import dry_run
 from experiment.runs.report import SCORES, format_report
-from experiment.runs.resume import find_result, find_resume_point
+from experiment.runs.resume import ResumePoint, find_result, find_resume_point
 from experiment.runs.signals import Interrupted, RunStopped
 from experiment.runs.training import train
 
@@ -60,16 +61,12 @@ def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> di
 
 
 def _run_locked(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> dict[str, Any]:
-    resume = find_resume_point(directory, config)
-    directory.record_configuration(config, hydra)
     # The terminal of a sweep is the sweep's, which reports one line for each run.
     in_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
     terminal = LOG_FILE_ONLY if in_sweep else log
-    with _log_to(directory.path / "train.log"):
-        if resume.checkpoint:
-            terminal.info(f"Resuming from step {resume.step} (epoch {resume.epoch})")
+    with log_to(directory):
         try:
-            with _written_metrics(directory) as metrics:
+            with started(directory, config, hydra, terminal) as (resume, metrics):
                 train(directory, config, hydra, resume, not in_sweep, metrics)
         except Interrupted as interrupted:
             interrupted.hydra = hydra
@@ -80,8 +77,23 @@ def _run_locked(directory: RunDirectory, config: DictConfig, hydra: DictConfig) 
 
 
 @contextmanager
+def started(
+    directory: RunDirectory, config: DictConfig, hydra: DictConfig, terminal: logging.Logger
+) -> Iterator[tuple[ResumePoint, dict[str, Any]]]:
+    """Start a run in a locked directory; yield where it resumes, and the metrics for an engine to fill.
+
+    The metrics are written however the engine ends; an error decides the status.
+    """
+    resume = find_resume_point(directory, config)
+    directory.record_configuration(config, hydra)
+    if resume.checkpoint:
+        terminal.info(f"Resuming from step {resume.step} (epoch {resume.epoch})")
+    with _written_metrics(directory) as metrics:
+        yield resume, metrics
+
+
+@contextmanager
 def _written_metrics(directory: RunDirectory) -> Iterator[dict[str, Any]]:
-    """Yield the metrics for an engine to fill, and write them however it ends; an error decides the status."""
     metrics: dict[str, Any] = dict.fromkeys(SCORES) | {"engine": None, "error": None}
     try:
         yield metrics
@@ -104,10 +116,25 @@ def _dry_run(config: DictConfig, hydra: DictConfig, directory: Path) -> dict[str
     return {}
 
 
+class _AppendingHandler(logging.Handler):
+    """Appends each record to files, which are open for that alone: there may be many."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        super().__init__()
+        self.paths = paths
+
+    @override
+    def emit(self, record: logging.LogRecord) -> None:
+        line = f"{self.format(record)}\n"
+        for path in self.paths:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(line)
+
+
 @contextmanager
-def _log_to(path: Path) -> Iterator[None]:
-    """Append all log records to a file, Lightning's and Python's warnings included."""
-    handler = logging.FileHandler(path, encoding="utf-8")
+def log_to(*directories: RunDirectory) -> Iterator[None]:
+    """Append all log records to the logs of runs, Lightning's and Python's warnings included."""
+    handler = _AppendingHandler([directory.path / "train.log" for directory in directories])
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.addHandler(handler)
@@ -117,4 +144,3 @@ def _log_to(path: Path) -> Iterator[None]:
     finally:
         logging.captureWarnings(False)
         root.removeHandler(handler)
-        handler.close()

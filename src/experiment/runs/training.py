@@ -26,6 +26,7 @@ from experiment.runs.distributed import (
     score_everything,
     without_leftover_group,
 )
+from experiment.runs.files import sync_files
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.hyperparameters import hyperparameters
 from experiment.runs.initial_weights import KEY, InitialWeights
@@ -37,7 +38,7 @@ from experiment.runs.marked_log import MarkedLog
 from experiment.runs.objects import make_callbacks, make_model_and_data, trainer_arguments
 from experiment.runs.pictures import FinishedRun, draw_pictures
 from experiment.runs.processes import run_in_processes
-from experiment.runs.provenance import record_start
+from experiment.runs.provenance import describe_environment, record_start
 from experiment.runs.randomness import Randomness
 from experiment.runs.report import SCORES, select_scores
 from experiment.runs.resume import ResumePoint
@@ -171,21 +172,16 @@ class LightningTraining:
         model, data = make_model_and_data(self.config)
         # Lightning converts it only after it has loaded a checkpoint, which would round float64 weights to float32.
         model = cast(LightningModule, trainer.precision_plugin.convert_module(model))
-        hardware = {
-            "device": str(trainer.strategy.root_device),
-            "devices": trainer.num_devices,
-            "strategy": type(trainer.strategy).__name__,
-        }
         if is_first_rank():
             inputs = {KEY: self.initial_weights.record()} if self.initial_weights else {}
-            record_start(self.directory, self.resume.step, [model, data], inputs, **hardware)
+            record_start(self.directory, self.resume.step, describe_environment([model, data], trainer), inputs)
         trainer.fit(model, datamodule=data, ckpt_path=self.resume.checkpoint, weights_only=True)
         self.signals.check()
         scores = self._score(trainer, model, data)
         if self.logger:
             # What is not in the log, a start that resumes after the last step does not know.
             scores = {name: score for name, score in scores.items() if name in SCORES} | self.logger.logged
-            self.logger.sync()
+            sync_files(self.logger.flush())
         if self.best_score.newest is not None:
             scores.setdefault(self.objective.metric, self.best_score.newest)
         if is_first_rank():
