@@ -2,9 +2,10 @@
 
 import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
@@ -90,8 +91,43 @@ class Batches:
         rows = min(self.batch_size, len(self.tensors[0]) - number * self.batch_size)
         return rows % self.world_size == 0
 
+    @staticmethod
+    def joined(loaders: Sequence["Batches"]) -> "StackedBatches | None":
+        """Return a loader of the stacked batches of loaders, ``None`` where their rows cannot be stacked."""
+        same = {(len(each.tensors[0]), each.batch_size, each.seed is None) for each in loaders}
+        return StackedBatches(loaders) if len(same) == 1 and len(loaders[0].tensors[0]) <= MANY else None
+
     def _take_shard(self, batch: Tensor) -> Tensor:
         return batch if len(batch) % self.world_size else batch.tensor_split(self.world_size)[self.rank]
+
+
+class StackedBatches(Batches):
+    """The batches of several loaders of the same length, stacked: row i is the batch of loader i.
+
+    The same tensors are yielded in each epoch that has one batch.
+    """
+
+    def __init__(self, loaders: Sequence[Batches]) -> None:
+        stacked = [torch.stack(rows) for rows in zip(*(each.tensors for each in loaders), strict=True)]
+        super().__init__(*loaders[0].tensors, batch_size=loaders[0].batch_size, seed=loaders[0].seed)
+        self.seeds, self.stacked = [each.seed for each in loaders], tuple(stacked)
+
+    @override
+    def _in_order(self, first: int) -> Iterator[tuple[Tensor, ...]]:
+        if len(self) == 1:
+            yield self.stacked
+            return
+        starts = range(first * self.batch_size, len(self.tensors[0]), self.batch_size)
+        for start in starts:
+            yield tuple(tensor[:, start : start + self.batch_size] for tensor in self.stacked)
+
+    @override
+    def _shuffled(self, first: int, seed: int) -> Iterator[tuple[Tensor, ...]]:
+        count = len(self.tensors[0])
+        orders = np.stack([shapes.epoch_order(count, each or 0, self.epoch) for each in self.seeds])
+        rows = torch.arange(len(orders))[:, None]
+        for indices in torch.from_numpy(orders).split(self.batch_size, dim=1)[first:]:
+            yield tuple(tensor[rows, indices] for tensor in self.stacked)
 
 
 class PointsDataModule(LightningDataModule):

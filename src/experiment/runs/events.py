@@ -137,8 +137,12 @@ def frame(content: bytes) -> bytes:
 
 
 def _checksum(content: bytes) -> bytes:
-    crc = crc32c(content)
-    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)  # masked, as the format has it
+    return masked(crc32c(content))
+
+
+def masked(crc: int) -> bytes:
+    """Return a CRC-32C as the format has it."""
+    return struct.pack("<I", ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)
 
 
 def read_file(path: Path) -> Iterator[Event]:

@@ -82,6 +82,11 @@ class RunLogger(TensorBoardLogger):
         summary = {"value": [{"tag": tag, "simple_value": value} for tag, value in values.items()]}
         self.log.main.add_event({"wall_time": time.time(), "step": step, "summary": summary})
 
+    def log_serialized(self, records: bytes, newest: Mapping[str, float]) -> None:
+        """Log scalars as the records of their events, with the newest value of each."""
+        self.logged.update(newest)
+        self.log.main.add_event(records)
+
     def log_image(self, tag: str, image: np.ndarray, step: int) -> None:
         """Log a picture, ``[height, width, 3]``, at a step."""
         height, width, _ = image.shape

@@ -67,13 +67,18 @@ class LossMonitor(LeanCallback):
             self.epoch = trainer.current_epoch
 
     def _log(self, trainer: Trainer, batch_idx: int) -> None:
-        step = step_index(trainer)
-        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
-        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if stepped and every and (step + 1) % every == 0:
+        step = self.step_to_log(trainer, batch_idx)
+        if step is not None:
             self.held.append((step, self.newest))
             if self.logs:
                 self._release(trainer)
+
+    def step_to_log(self, trainer: Trainer, batch_idx: int) -> int | None:
+        """Return the index of the step that ends with a batch, ``None`` if none does, or if it is not to be logged."""
+        step = step_index(trainer)
+        stepped = (batch_idx + 1) % trainer.accumulate_grad_batches == 0 or trainer.is_last_batch
+        every = trainer.log_every_n_steps  # type: ignore[attr-defined]
+        return step if stepped and every and (step + 1) % every == 0 else None
 
     def _release(self, trainer: Trainer) -> None:
         """Log what is held back."""

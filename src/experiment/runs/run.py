@@ -82,7 +82,8 @@ def started(
 ) -> Iterator[tuple[ResumePoint, dict[str, Any]]]:
     """Start a run in a locked directory; yield where it resumes, and the metrics for an engine to fill.
 
-    The metrics are written however the engine ends; an error decides the status.
+    The metrics are written however the engine ends; an error decides the status. An engine that leaves the run to
+    another one clears them.
     """
     resume = find_resume_point(directory, config)
     directory.record_configuration(config, hydra)
@@ -104,7 +105,8 @@ def _written_metrics(directory: RunDirectory) -> Iterator[dict[str, Any]]:
         LOG_FILE_ONLY.info("The run ended early:", exc_info=error)
         raise
     finally:
-        directory.write_json("metrics.json", metrics)
+        if metrics:
+            directory.write_json("metrics.json", metrics)
 
 
 def _dry_run(config: DictConfig, hydra: DictConfig, directory: Path) -> dict[str, Any]:

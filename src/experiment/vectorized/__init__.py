@@ -1,0 +1,1 @@
+"""Many runs of a sweep, trained together as one batched tensor program."""

@@ -1,0 +1,97 @@
+"""Which runs of a sweep can be trained together, and why others cannot."""
+
+import pkgutil
+from typing import Any
+
+from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from omegaconf import DictConfig, OmegaConf
+from torch import nn
+
+from experiment.configuration.identity import is_dry_run
+from experiment.runs.callback import View
+from experiment.runs.loggers import named_loggers
+from experiment.vectorized.refusal import NotVectorizable
+
+# Hooks that a module, or its data, may have: all others act on one run.
+MODULE_HOOKS = {"training_step", "validation_step", "test_step", "predict_step", "configure_optimizers", "forward"}
+MODULE_HOOKS |= {"on_save_checkpoint", "on_load_checkpoint", "setup", "teardown", "prepare_data"}
+DATA_HOOKS = {"prepare_data", "setup", "teardown"}
+HOOK_PREFIXES = ("on_", "configure_", "optimizer_", "lr_scheduler", "transfer_", "backward", "state_dict", "load_state")
+DATA_HOOKS |= {f"{split}_dataloader" for split in ("train", "val", "test", "predict")}
+
+
+def structure(config: DictConfig) -> str:
+    """Return what two runs must have in common to be trained together, as a text.
+
+    They may differ in the seed, in the numbers of the optimizer, and in the numbers of the data that are no integers,
+    which may be sizes.
+    """
+    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain.pop("seed")
+    plain.pop("extras", None)
+    plain["optimizer"] = _without_numbers(plain["optimizer"], integers=True)
+    plain["model"] = {**plain["model"], "optimizer": _without_numbers(plain["model"].get("optimizer"), integers=True)}
+    # As it is written: where it refers to the seed, it may differ.
+    plain["data"] = _without_numbers(OmegaConf.to_container(config.data), integers=False)
+    return repr(plain)
+
+
+def _without_numbers(value: Any, integers: bool) -> Any:
+    """Return a value with ``0`` in the place of each zero, and ``number`` in that of each other number."""
+    if isinstance(value, dict):
+        return {key: _without_numbers(child, integers) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_without_numbers(child, integers=True) for child in value]
+    is_number = isinstance(value, float) or (integers and isinstance(value, int) and not isinstance(value, bool))
+    return ("number" if value or not integers else "0") if is_number else value
+
+
+def check_configuration(config: DictConfig) -> None:
+    """Check that runs of a configuration can be trained together.
+
+    Raises:
+        NotVectorizable: they cannot.
+    """
+    trainer = config.trainer
+    if is_dry_run(config):
+        raise NotVectorizable("trainer.fast_dev_run runs them one by one")
+    if trainer.get("devices", 1) != 1 or trainer.get("num_nodes", 1) != 1:
+        raise NotVectorizable("trainer.devices: each run has several processes")
+    if trainer.get("strategy", "auto") != "auto":
+        raise NotVectorizable(f"trainer.strategy={trainer.strategy}")
+    if "16" in str(trainer.get("precision") or ""):
+        raise NotVectorizable(f"trainer.precision={trainer.precision}")
+    for key in ("max_time", "profiler", "plugins", "overfit_batches", "detect_anomaly"):
+        if trainer.get(key):
+            raise NotVectorizable(f"trainer.{key}: it is of one run")
+    if loggers := named_loggers(config):
+        raise NotVectorizable(f"loggers.{loggers[0]}: a logger of yours logs one run")
+    if config.model.get("from_run"):
+        raise NotVectorizable("model.from_run: they start from the weights of another run")
+    for name, node in config.callbacks.items():
+        if node and not issubclass(pkgutil.resolve_name(node["_target_"]), View):
+            raise NotVectorizable(f"callbacks.{name}: a callback acts on one run")
+
+
+def check_modules(model: LightningModule, data: LightningDataModule) -> None:
+    """Check that a model and its data can be computed together with others.
+
+    Raises:
+        NotVectorizable: they cannot.
+    """
+    if not model.automatic_optimization:
+        raise NotVectorizable("its optimization is manual")
+    for instance, parent, allowed in ((model, LightningModule, MODULE_HOOKS), (data, LightningDataModule, DATA_HOOKS)):
+        for hook in sorted(_hooks(parent) - allowed):
+            if is_overridden(hook, instance, parent):
+                raise NotVectorizable(f"{type(instance).__name__} has {hook}")
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
+            raise NotVectorizable(f"{type(module).__name__} has running statistics")
+
+
+def _hooks(parent: type) -> set[str]:
+    """Return the names of the methods of a class of Lightning's that its users override."""
+    names = {name for name in dir(parent) if name.startswith(HOOK_PREFIXES) or name in MODULE_HOOKS | DATA_HOOKS}
+    return {name for name in names if callable(getattr(parent, name))}

@@ -1,0 +1,174 @@
+"""The LightningModules of several runs as one, whose steps compute the steps of all of them."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from typing_extensions import override
+
+from experiment.vectorized.optimizers import StackedOptimizer
+from experiment.vectorized.recorder import Means, Recorder, Rule
+from experiment.vectorized.streams import DropoutFromStreams, Streams
+
+Scores = dict[str, Tensor]  # by name, one for each run
+
+
+class StackedModule(LightningModule):
+    """Several modules of one structure, whose parameters are stacked: row i of each belongs to run i.
+
+    A step is the step of the first module, mapped over the runs by ``torch.func``.
+
+    Args:
+        models: of the runs.
+        optimizers: of the runs.
+        streams: from which dropout draws.
+
+    Attributes:
+        losses: of the newest training step, ``[runs]``.
+        logged: what the newest training step logged.
+        rules: how each name is logged.
+        scores: the newest means over an epoch.
+        report: is given those that are to be logged.
+    """
+
+    def __init__(self, models: Sequence[LightningModule], optimizers: Sequence[Any], streams: Streams) -> None:
+        super().__init__()
+        self.models, self.optimizers_of_runs, self.streams = [*models], optimizers, streams
+        # In a list, since the first model's own parameters are none of this module's.
+        self.template = [_Step(models[0])]
+        self.names = [name for name, _ in models[0].named_parameters()]
+        self.stacked = nn.ParameterList(
+            nn.Parameter(torch.stack([each.detach() for each in rows]), requires_grad=rows[0].requires_grad)
+            for rows in zip(*(model.parameters() for model in models), strict=True)
+        )
+        self.buffer_names = [name for name, _ in models[0].named_buffers()]
+        for index, rows in enumerate(zip(*(model.buffers() for model in models), strict=True)):
+            self.register_buffer(f"buffer_{index}", torch.stack([*rows]))
+        self.draws = any(isinstance(each, nn.modules.dropout._DropoutNd) for each in models[0].modules())
+        self.losses = torch.zeros(len(models))
+        self.logged: Scores = {}
+        self.rules: dict[str, Rule] = {}
+        self.training_means, self.scoring_means = Means(), Means()
+        self.scores: Scores = {}
+        self.report: Callable[[Scores], None] = lambda scores: None
+
+    @override
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        self.losses, self.logged, sizes = self._compute("training", batch, batch_idx)
+        for name, values in self.logged.items():
+            if self.rules[name].on_epoch:
+                self.training_means.add(name, values, sizes[name])
+        total = self.losses.sum()
+        self.losses = self.losses.detach()
+        return total
+
+    @override
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self._score("validation", batch, batch_idx)
+
+    @override
+    def test_step(self, batch: Any, batch_idx: int) -> None:
+        self._score("test", batch, batch_idx)
+
+    @override
+    def on_validation_epoch_end(self) -> None:
+        self._report(self.scoring_means)
+
+    @override
+    def on_test_epoch_end(self) -> None:
+        self._report(self.scoring_means)
+
+    @override
+    def on_train_epoch_end(self) -> None:
+        self._report(self.training_means)
+
+    def _score(self, stage: str, batch: Any, batch_idx: int) -> None:
+        _, scores, sizes = self._compute(stage, batch, batch_idx)
+        for name, values in scores.items():
+            self.scoring_means.add(name, values, sizes[name])
+
+    def _report(self, means: Means) -> None:
+        scores = means.take()
+        if scores and not self.trainer.sanity_checking:
+            self.scores |= scores
+            rules = self.rules
+            self.report({rules[name].epoch_name(name): scores[name] for name in scores if rules[name].to_logger})
+
+    def _compute(self, stage: str, batch: Any, batch_idx: int) -> tuple[Tensor, Scores, dict[str, int]]:
+        """Return the losses, what is logged, and the sizes of the batches, of the step of all runs."""
+        template, recorders = self.template[0], []
+        if template.training != self.training:
+            template.train(self.training)
+
+        def compute_one(state: dict[str, Tensor], batch: Any) -> tuple[Tensor, Scores]:
+            recorder = Recorder(stage, batch)
+            recorders.append(recorder)
+            with recorder.replacing_log(template.model):
+                result = functional_call(template, state, (f"{stage}_step", batch, batch_idx))
+            loss = result.get("loss") if isinstance(result, Mapping) else result
+            return loss if isinstance(loss, Tensor) else torch.zeros(()), recorder.values
+
+        names = [f"model.{name}" for name in (*self.names, *self.buffer_names)]
+        state = dict(zip(names, (*self.stacked, *self.buffers()), strict=True))
+        if self.draws and self.training:
+            with DropoutFromStreams(self.streams):
+                losses, logged = vmap(compute_one)(state, batch)
+        else:
+            losses, logged = vmap(compute_one)(state, batch)
+        self.rules |= recorders[0].rules
+        return losses, logged, recorders[0].sizes
+
+    @override
+    def configure_optimizers(self) -> StackedOptimizer:
+        return StackedOptimizer([*self.stacked], self.models, self.optimizers_of_runs)
+
+    @override
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the gradients of each run as Lightning and torch do for one."""
+        gradients = [each.grad for each in self.stacked if each.grad is not None]
+        if gradient_clip_val is None:
+            return
+        if gradient_clip_algorithm == "value":
+            for gradient in gradients:
+                gradient.clamp_(-gradient_clip_val, gradient_clip_val)
+            return
+        norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+        factors = (gradient_clip_val / (norms + 1e-6)).clamp(max=1)
+        for gradient in gradients:
+            gradient.mul_(factors.reshape(-1, *(1 for _ in gradient.shape[1:])))
+
+    @torch.no_grad()
+    def store(self, run: int) -> None:
+        """Copy the parameters of a run, given by its index, to its own model."""
+        for stacked, own in zip(self.stacked, self.models[run].parameters(), strict=True):
+            own.copy_(stacked[run])
+
+    @override
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Load nothing: the parameters come from the runs' own models."""
+
+
+class _Step(nn.Module):
+    """Lets ``functional_call`` call any step of a module, with the arguments that it takes."""
+
+    def __init__(self, model: LightningModule) -> None:
+        super().__init__()
+        self.model = model
+
+    @override
+    def forward(self, step: str, *arguments: Any) -> Any:
+        method = getattr(self.model, step)
+        return method(*arguments[: count_arguments(method)])
+
+
+def count_arguments(step: Callable[..., Any]) -> int:
+    """Return how many of a batch and its index a step takes."""
+    parameters = [*inspect.signature(step).parameters.values()]
+    names = [each.name for each in parameters]
+    return 2 if "batch_idx" in names or any(each.kind is each.VAR_POSITIONAL for each in parameters) else 1

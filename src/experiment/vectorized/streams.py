@@ -1,0 +1,88 @@
+"""Random numbers of runs that are trained together: each run draws from streams of its own, as if it were alone."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+from typing_extensions import override
+
+from experiment.runs.randomness import get_streams, seed_epoch, set_streams
+
+
+class Streams:
+    """The random streams of several runs; one is made only when something draws from it.
+
+    Args:
+        seeds: of the runs.
+    """
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self.seeds, self.epoch = seeds, 0
+        self.states: dict[int, dict[str, Any]] = {}
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Let all streams begin where they begin in an epoch."""
+        self.epoch, self.states = epoch, {}
+
+    @contextmanager
+    def of(self, run: int) -> Iterator[None]:
+        """Let Python, NumPy and torch draw from the streams of a run, given by its index."""
+        if run in self.states:
+            set_streams(self.states[run])
+        else:
+            seed_epoch(self.seeds[run], self.epoch)
+        try:
+            yield
+        finally:
+            self.states[run] = get_streams()
+
+
+class DropoutFromStreams(TorchFunctionMode):
+    """Lets dropout within ``vmap`` keep, in each run, the very elements that it keeps where the run is alone."""
+
+    def __init__(self, streams: Streams) -> None:
+        super().__init__()
+        self.streams = streams
+
+    @override
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is functional.dropout:
+            return self._dropout(*args, **(kwargs or {}))
+        return func(*args, **(kwargs or {}))
+
+    def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        if not training or p == 0:
+            return input
+        return input * _Kept.apply(input.detach(), 1 - p, self.streams)
+
+
+class _Kept(torch.autograd.Function):
+    """1 / probability where an element is kept, else 0, drawn as torch's dropout draws on a CPU."""
+
+    @staticmethod
+    @override
+    def forward(like: Tensor, probability: float, streams: Streams) -> Tensor:
+        return torch.empty_like(like).bernoulli_(probability).div_(probability) if probability else like * 0
+
+    @staticmethod
+    @override
+    def setup_context(ctx: Any, inputs: Any, output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    @override
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        return None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: Any, like: Tensor, probability: float, streams: Streams) -> tuple[Tensor, int]:
+        rows = like.movedim(in_dims[0], 0) if in_dims[0] is not None else like.expand(info.batch_size, *like.shape)
+        kept = []
+        for run, row in enumerate(rows):
+            with streams.of(run):
+                kept.append(_Kept.forward(row, probability, streams))
+        return torch.stack(kept), 0

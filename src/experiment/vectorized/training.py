@@ -1,0 +1,146 @@
+"""The engine that trains several runs together: Lightning fits, validates and tests their modules as one."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from typing import Any
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.utilities.model_helpers import is_overridden
+from omegaconf import DictConfig
+
+from experiment.configuration.objective import Objective
+from experiment.runs.callback import NoProfiler
+from experiment.runs.checkpoint_files import AtomicCheckpointIO
+from experiment.runs.checkpoint_places import CheckpointPlaces
+from experiment.runs.files import sync_files
+from experiment.runs.horizon_trainer import HorizonTrainer
+from experiment.runs.hyperparameters import hyperparameters
+from experiment.runs.logger import RunLogger
+from experiment.runs.loop_progress import is_out_of_time
+from experiment.runs.loss import TAG
+from experiment.runs.objects import trainer_arguments
+from experiment.runs.provenance import describe_environment, record_start
+from experiment.runs.report import SCORES, select_scores
+from experiment.runs.saving import SavePoints
+from experiment.runs.signals import SignalHandler
+from experiment.vectorized.callbacks import StackedCheckpoints, StackedLossMonitor, StackedRandomness
+from experiment.vectorized.loaders import StackedData
+from experiment.vectorized.log import RunLog, StackedLog
+from experiment.vectorized.member import Member
+from experiment.vectorized.module import StackedModule
+from experiment.vectorized.streams import Streams
+
+
+def make_trainer(config: DictConfig, callbacks: Sequence[Any] = (), **own: Any) -> Trainer:
+    """Return the trainer of this configuration, with other callbacks and with arguments of its own."""
+    arguments = trainer_arguments(config, show_progress=False)
+    own |= {
+        "callbacks": [*callbacks],
+        "logger": False,
+        "plugins": [AtomicCheckpointIO(), *(arguments.get("plugins") or [])],
+        "profiler": NoProfiler(),
+        "enable_checkpointing": bool(callbacks),
+    }
+    return HorizonTrainer(**arguments | own)
+
+
+class StackedTraining:
+    """Trains several runs together.
+
+    Args:
+        members: the runs, whose directories are locked and started.
+        overrides: of each run.
+    """
+
+    def __init__(self, members: Sequence[Member], overrides: Sequence[Sequence[str]]) -> None:
+        self.members = members
+        self.config = members[0].config
+        self.signals = SignalHandler()
+        for member, given in zip(members, overrides, strict=True):
+            if self.config.trainer.get("logger", True):
+                table = hyperparameters(member.config, given)
+                objective = Objective.of(member.config)
+                member.logger = RunLogger(member.directory.path, member.resume.mark, table, objective)
+        self.log = StackedLog([member.logger for member in members])
+        for member in members:
+            member.places = CheckpointPlaces(member.directory.checkpoints, [RunLog(self.log, member.index)])
+        self.streams = Streams([member.config.seed for member in members])
+        self.stack = StackedModule(
+            [member.model for member in members], [member.optimizer for member in members], self.streams
+        )
+        self.data = StackedData([member.data for member in members], self.streams)
+        self.loss = StackedLossMonitor(members, self.log)
+        self.checkpoints = StackedCheckpoints(members, self.config.checkpoint.every_n_seconds, self.signals)
+        callbacks = [SavePoints(self.checkpoints, [self.log]), StackedRandomness(self.streams), self.loss]
+        scored = is_overridden("validation_step", members[0].model)
+        unscored = {} if scored and is_overridden("val_dataloader", members[0].data) else {"limit_val_batches": 0}
+        self.trainer = make_trainer(self.config, [*callbacks, self.checkpoints], **unscored)
+        for member in members:
+            member.model.trainer = self.trainer
+
+    def run(self) -> None:
+        """Train, validate and test; the metrics of the runs are filled with how far they came."""
+        with ExitStack() as stack:
+            stack.enter_context(self.signals)
+            for member in self.members:
+                if member.logger:
+                    stack.enter_context(closing(member.logger))
+            try:
+                self._fit_and_score()
+            finally:
+                self.log.serialize()
+                for member in self.members:
+                    member.metrics |= self._progress(member)
+
+    def _progress(self, member: Member) -> dict[str, Any]:
+        done, best = self.checkpoints, member.best_score
+        progress = {"epoch": done.epoch, "step": done.step, "seconds": done.seconds_of(member)}
+        newest = self.log.newest.get(TAG)
+        loss = member.metrics.get(TAG) if newest is None else newest[member.index].item()
+        return progress | {"engine": "vectorized", TAG: loss, "best": best.value, "best_step": best.step}
+
+    def _fit_and_score(self) -> None:
+        environment = describe_environment([self.members[0].model, self.members[0].data], self.trainer)
+        for member in self.members:
+            record_start(member.directory, member.resume.step, environment, {})
+        self.stack.report = self._report
+        checkpoint = self.members[0].resume.checkpoint
+        self.trainer.fit(self.stack, datamodule=self.data, ckpt_path=checkpoint, weights_only=True)
+        self.signals.check()
+        self._score()
+        self.loss.update_members()
+        self.log.serialize()
+        kept = [member for member in self.members if not member.is_dropped]
+        sync_files([path for member in kept if member.logger for path in member.logger.flush()])
+        for member in kept:
+            member.metrics |= self._result(member)
+            if member.logger:
+                member.logger.complete()
+
+    def _report(self, scores: dict[str, Any]) -> None:
+        self.log.log(scores, self.trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+    def _score(self) -> None:
+        """Score the last weights, as after a single run."""
+        trainer, done = self.trainer, self.checkpoints
+        validated = done.validated_step == trainer.global_step
+        if trainer.enable_validation and not validated:
+            trainer.validate(self.stack, datamodule=self.data, verbose=False)
+        done.finish(is_scheduled=validated and not is_out_of_time(trainer))
+        model, data = self.members[0].model, self.members[0].data
+        if is_overridden("test_step", model) and is_overridden("test_dataloader", data):
+            trainer.test(self.stack, datamodule=self.data, verbose=False)
+
+    def _result(self, member: Member) -> dict[str, Any]:
+        scores = {name: values[member.index].item() for name, values in self.stack.scores.items()}
+        if member.logger:
+            scores = {name: score for name, score in scores.items() if name in SCORES} | member.logger.logged
+        else:
+            scores |= {name: values[member.index].item() for name, values in self.log.newest.items()}
+        objective = Objective.of(member.config)
+        if member.best_score.newest is not None:
+            scores.setdefault(objective.metric, member.best_score.newest)
+        metrics: dict[str, Any] = {name: float(scores[name]) for name in select_scores(scores, objective)}
+        member.best_score.use_last(metrics.get(objective.metric), self.checkpoints.step)
+        status = "diverged" if member.loss.diverged else "finished"
+        return metrics | {"status": status, "stop_reason": self.checkpoints.stop_reason}

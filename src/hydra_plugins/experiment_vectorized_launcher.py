@@ -1,0 +1,42 @@
+"""Trains the runs of a sweep together. Hydra accepts plugins from the package ``hydra_plugins`` only."""
+
+from collections.abc import Sequence
+
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.utils import JobReturn, JobStatus, configure_log
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+from typing_extensions import override
+
+
+class VectorizedLauncher(Launcher):
+    """Trains runs of one structure together, and all others one by one, as the basic launcher does.
+
+    Args:
+        batch_size: how many runs are trained together at most, ``None`` for as many as the cache or the device holds.
+    """
+
+    def __init__(self, batch_size: int | None = None) -> None:
+        self.batch_size = batch_size
+        self.basic = BasicLauncher()
+
+    @override
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.basic.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.loader, self.config = hydra_context.config_loader, config
+
+    @override
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        from experiment.vectorized.sweep import train_jobs  # here, since it imports torch, and Hydra all plugins
+
+        configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
+        jobs = [list(overrides) for overrides in job_overrides]
+        done = train_jobs(self.loader, self.config, jobs, initial_job_idx, self.batch_size)
+        returns = []
+        for index, overrides in enumerate(jobs):
+            if index in done:
+                returns.append(JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=done[index]))
+            else:
+                returns += self.basic.launch([overrides], initial_job_idx + index)
+        return returns
