@@ -108,9 +108,10 @@ def _seeds(seed: int, block: int) -> list[int]:
 
 def get_streams() -> dict[str, Any]:
     """Return the state of every stream, as plain data and tensors."""
+    version, internal, gauss = random.getstate()
     name, keys, *rest = np.random.get_state()
     state = {
-        "python": random.getstate(),
+        "python": [version, torch.tensor(internal), gauss],
         "numpy": [name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest],
         "torch": torch.get_rng_state(),
     }
@@ -122,7 +123,7 @@ def get_streams() -> dict[str, Any]:
 def set_streams(state: dict[str, Any]) -> None:
     """Set the state of every stream."""
     version, internal, gauss = state["python"]
-    random.setstate((version, tuple(internal), gauss))
+    random.setstate((version, tuple(internal.tolist()), gauss))
     name, keys, *rest = state["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), *rest))
     torch.set_rng_state(state["torch"])

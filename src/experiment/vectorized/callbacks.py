@@ -1,7 +1,8 @@
 """The callbacks of single runs, for several runs at once: a checkpoint holds the state of the run that it is of."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,24 @@ from typing_extensions import override
 from experiment.runs.checkpoint_places import CheckpointPlaces, place_together
 from experiment.runs.checkpoints import Checkpoints
 from experiment.runs.loss import TAG, LossMonitor
-from experiment.runs.randomness import Randomness, get_streams
+from experiment.runs.randomness import Randomness
+from experiment.runs.resumability import is_stateful
 from experiment.runs.signals import SignalHandler
 from experiment.vectorized.log import StackedLog
-from experiment.vectorized.member import Member
+from experiment.vectorized.member import Member, hyper_parameters
 from experiment.vectorized.module import StackedModule
+from experiment.vectorized.optimizers import StackedOptimizer
 from experiment.vectorized.streams import Streams
 
 
 class StackedRandomness(Randomness):
     """Seeds each epoch of several runs."""
 
-    state_key = Randomness.__qualname__  # type: ignore[assignment]
+    state_key = Randomness.__qualname__
 
     def __init__(self, streams: Streams) -> None:
         super().__init__(seed=0)
         self.streams = streams
-        self.member: Member | None = None
 
     @override
     def _seed(self, epoch: int) -> None:
@@ -36,9 +38,7 @@ class StackedRandomness(Randomness):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        assert self.member is not None
-        with self.streams.of(self.member.index):
-            return get_streams()
+        return {}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -48,12 +48,11 @@ class StackedRandomness(Randomness):
 class StackedLossMonitor(LossMonitor):
     """Logs the losses of several runs, and what their modules log after a step."""
 
-    state_key = LossMonitor.__qualname__  # type: ignore[assignment]
+    state_key = LossMonitor.__qualname__
 
     def __init__(self, members: Sequence[Member], log: StackedLog) -> None:
         super().__init__()
         self.members, self.stacked_log = members, log
-        self.member: Member | None = None
         starts = [member.loss for member in members]
         self.firsts = torch.tensor([float("nan") if each.first is None else each.first for each in starts])
         self.losses = torch.tensor([each.newest for each in starts])
@@ -89,14 +88,16 @@ class StackedLossMonitor(LossMonitor):
         """Give each run its first and its newest loss."""
         for member, first, newest in zip(self.members, self.firsts.tolist(), self.losses.tolist(), strict=True):
             member.loss.first, member.loss.newest = None if self.is_first else first, newest
+            member.loss.logs = self.logs
+
+    def states(self) -> list[dict[str, Any]]:
+        """Return the state that a checkpoint of each run holds."""
+        self.update_members()
+        return [member.loss.state_dict() for member in self.members]
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        assert self.member is not None
-        run = self.member.index
-        self.member.loss.first, self.member.loss.newest = self.firsts[run].item(), self.losses[run].item()
-        self.member.loss.logs = self.logs
-        return self.member.loss.state_dict()
+        return {}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -131,15 +132,34 @@ class StackedPlaces(CheckpointPlaces):
 
 
 class StackedCheckpoints(Checkpoints):
-    """Saves the states of several runs, each in the directory of its run."""
+    """Saves the states of several runs, each in the directory of its run.
 
-    state_key = Checkpoints.__qualname__  # type: ignore[assignment]
+    The best states are kept in memory until the next ``last.ckpt``, which they move into their places with.
+    """
+
+    state_key = Checkpoints.__qualname__
 
     def __init__(self, members: Sequence[Member], every_n_seconds: float, signals: SignalHandler) -> None:
         super().__init__(StackedPlaces(members), every_n_seconds, signals, members[0].best_score)
         self.members = members
-        self.chosen: Sequence[Member] = members
-        self.member: Member | None = None
+        self.best_states: dict[int, StackedState] = {}  # by the index of the run
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        # Not at once, as a single run saves: to save many takes longer than a second of their training.
+        self.due_at = time.monotonic() + self.every_n_seconds
+
+    @override
+    def _is_exact_within_epoch(self, trainer: Trainer) -> bool:
+        stack = trainer.lightning_module
+        assert isinstance(stack, StackedModule)
+        return not stack.training_means.sums and is_stateful(trainer) and super()._is_exact_within_epoch(trainer)
+
+    @property
+    def kept(self) -> list[Member]:
+        """The runs that are not dropped."""
+        return [member for member in self.members if not member.is_dropped]
 
     @override
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -155,57 +175,80 @@ class StackedCheckpoints(Checkpoints):
 
     @override
     def _save_best(self, trainer: Trainer, is_resumable: bool) -> None:
-        self.chosen = [member for member in self.members if member.is_best]
-        for member in self.chosen:
+        self.is_best = False
+        best = [member for member in self.kept if member.is_best]
+        for member in best:
             member.is_best = False
-        super()._save_best(trainer, is_resumable)
-        self.chosen = self.members
+        self.best_states |= dict.fromkeys((member.index for member in best), self._capture(trainer, is_resumable))
+        if is_resumable:
+            self.places.mark(self.name)
 
     @override
     def _write(self, trainer: Trainer, path: Path, is_resumable: bool) -> str:
-        self.is_resumable = is_resumable
-        for member in self.chosen:
-            if not member.is_dropped:
-                with self._only(member, trainer):
-                    trainer.save_checkpoint(member.places.directory / path.name, weights_only=False)
-        self.is_resumable = False
+        state = self._capture(trainer, is_resumable)
+        for member in self.kept:
+            if best := self.best_states.get(member.index):
+                best.write(member, member.places.next_best)
+            state.write(member, member.places.next)
+        self.best_states = {}
         return self.name
 
-    @contextmanager
-    def _only(self, member: Member, trainer: Trainer) -> Iterator[None]:
-        """Let the trainer hold one run alone, so that it saves what it would save of it."""
-        strategy, stack = trainer.strategy, trainer.lightning_module
-        assert isinstance(stack, StackedModule)
-        data, optimizers = trainer.datamodule, strategy.optimizers  # type: ignore[attr-defined]
-        stack.store(member.index)
-        optimizers[0].store(member.index)
-        strategy._lightning_module, trainer.datamodule = member.model, member.data  # type: ignore[attr-defined]
-        strategy._optimizers = [member.optimizer]
-        for callback in trainer.callbacks:  # type: ignore[attr-defined]
-            callback.member = member
-        try:
-            yield
-        finally:
-            strategy._lightning_module, trainer.datamodule = stack, data  # type: ignore[attr-defined]
-            strategy._optimizers = optimizers
+    def _capture(self, trainer: Trainer, is_resumable: bool) -> "StackedState":
+        self.is_resumable = is_resumable
+        state = StackedState(trainer, self)
+        self.is_resumable = False
+        return state
 
     @override
     def finish(self, is_scheduled: bool) -> None:
-        for member in self.members:
-            if not member.is_dropped:
-                member.places.use_last_as_best(member.is_best or member.best_score.value is None, is_scheduled)
-
-    @override
-    def state_dict(self) -> dict[str, Any]:
-        assert self.member is not None
-        own = {"is_best": self.member.is_best, "seconds": self.seconds_of(self.member)}
-        return {"validated_step": self.validated_step, **own, "best_score": self.member.best_score.state_dict()}
+        for member in self.kept:
+            member.places.use_last_as_best(member.is_best or member.best_score.value is None, is_scheduled)
 
     def seconds_of(self, member: Member) -> float:
         """Return how long a run was trained: its earlier starts, and its share of this one."""
         return member.earlier_seconds + self.seconds / len(self.members)
 
+    def state_of(self, member: Member) -> dict[str, Any]:
+        """Return the state that a checkpoint of a run holds."""
+        own = {"is_best": member.is_best, "seconds": self.seconds_of(member)}
+        return {"validated_step": self.validated_step, **own, "best_score": member.best_score.state_dict()}
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.validated_step = state_dict["validated_step"]
         self.is_best = any(member.is_best for member in self.members)
+
+
+class StackedState:
+    """The state of several runs at one moment, from which the checkpoint of each can be written."""
+
+    def __init__(self, trainer: Trainer, checkpoints: StackedCheckpoints) -> None:
+        stack, optimizer = trainer.lightning_module, trainer.optimizers[0]
+        assert isinstance(stack, StackedModule)
+        assert isinstance(optimizer, StackedOptimizer)
+        self.common = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        self.io = trainer.strategy.checkpoint_io
+        self.tensors, self.optimizer, self.states = stack.copy_tensors(), optimizer, optimizer.copy_states()
+        self.streams = stack.streams.copy()
+        self.callbacks = [checkpoints.state_of(member) for member in checkpoints.members]
+        (monitor,) = (each for each in trainer.callbacks if isinstance(each, StackedLossMonitor))  # type: ignore[attr-defined]
+        self.losses = monitor.states()
+
+    def write(self, member: Member, path: Path) -> None:
+        """Write the checkpoint of a run."""
+        run = member.index
+        names = [*member.model.state_dict()]
+        own = {
+            "state_dict": OrderedDict((name, self.tensors[name][run].clone()) for name in names),
+            "optimizer_states": [self.optimizer.state_of(run, self.states)],
+            "callbacks": {
+                Randomness.__qualname__: self.streams.state(run),
+                LossMonitor.__qualname__: self.losses[run],
+                Checkpoints.__qualname__: self.callbacks[run],
+            },
+        }
+        self.io.save_checkpoint({**self.common, **own, **hyper_parameters(member.model, member.data)}, path)

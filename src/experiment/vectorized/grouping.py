@@ -15,7 +15,7 @@ from experiment.vectorized.refusal import NotVectorizable
 
 # Hooks that a module, or its data, may have: all others act on one run.
 MODULE_HOOKS = {"training_step", "validation_step", "test_step", "predict_step", "configure_optimizers", "forward"}
-MODULE_HOOKS |= {"on_save_checkpoint", "on_load_checkpoint", "setup", "teardown", "prepare_data"}
+MODULE_HOOKS |= {"setup", "teardown", "prepare_data"}
 DATA_HOOKS = {"prepare_data", "setup", "teardown"}
 HOOK_PREFIXES = ("on_", "configure_", "optimizer_", "lr_scheduler", "transfer_", "backward", "state_dict", "load_state")
 DATA_HOOKS |= {f"{split}_dataloader" for split in ("train", "val", "test", "predict")}
@@ -86,6 +86,8 @@ def check_modules(model: LightningModule, data: LightningDataModule) -> None:
         for hook in sorted(_hooks(parent) - allowed):
             if is_overridden(hook, instance, parent):
                 raise NotVectorizable(f"{type(instance).__name__} has {hook}")
+    if model.state_dict().keys() - {name for name, _ in (*model.named_parameters(), *model.named_buffers())}:
+        raise NotVectorizable("it shares parameters, or has other state than tensors")
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
             raise NotVectorizable(f"{type(module).__name__} has running statistics")

@@ -51,7 +51,7 @@ class Member:
     earlier_seconds: float = 0.0
     is_dropped: bool = False
     logger: RunLogger | None = None
-    places: CheckpointPlaces | None = None
+    places: CheckpointPlaces = field(init=False)
     metrics: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -83,3 +83,14 @@ class Member:
         self.best_score.load_state_dict(saved["best_score"])
         self.is_best, self.earlier_seconds = saved["is_best"], saved["seconds"]
         self.loss.load_state_dict(callbacks[LossMonitor.__qualname__])
+
+
+def hyper_parameters(*objects: LightningModule | LightningDataModule) -> dict[str, Any]:
+    """Return what a checkpoint of Lightning's holds of the arguments of modules."""
+    content: dict[str, Any] = {}
+    for each in objects:
+        if each.hparams:
+            content[each.CHECKPOINT_HYPER_PARAMS_KEY] = dict(each.hparams)
+            if hasattr(each, "_hparams_name"):
+                content[each.CHECKPOINT_HYPER_PARAMS_NAME] = each._hparams_name
+    return content

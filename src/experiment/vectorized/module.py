@@ -40,12 +40,12 @@ class StackedModule(LightningModule):
         self.models, self.optimizers_of_runs, self.streams = [*models], optimizers, streams
         # In a list, since the first model's own parameters are none of this module's.
         self.template = [_Step(models[0])]
-        self.names = [name for name, _ in models[0].named_parameters()]
         self.stacked = nn.ParameterList(
             nn.Parameter(torch.stack([each.detach() for each in rows]), requires_grad=rows[0].requires_grad)
             for rows in zip(*(model.parameters() for model in models), strict=True)
         )
-        self.buffer_names = [name for name, _ in models[0].named_buffers()]
+        named = (*models[0].named_parameters(), *models[0].named_buffers())
+        self.tensor_names = [name for name, _ in named]
         for index, rows in enumerate(zip(*(model.buffers() for model in models), strict=True)):
             self.register_buffer(f"buffer_{index}", torch.stack([*rows]))
         self.draws = any(isinstance(each, nn.modules.dropout._DropoutNd) for each in models[0].modules())
@@ -112,8 +112,8 @@ class StackedModule(LightningModule):
             loss = result.get("loss") if isinstance(result, Mapping) else result
             return loss if isinstance(loss, Tensor) else torch.zeros(()), recorder.values
 
-        names = [f"model.{name}" for name in (*self.names, *self.buffer_names)]
-        state = dict(zip(names, (*self.stacked, *self.buffers()), strict=True))
+        tensors = (*self.stacked, *self.buffers())
+        state = {f"model.{name}": each for name, each in zip(self.tensor_names, tensors, strict=True)}
         if self.draws and self.training:
             with DropoutFromStreams(self.streams):
                 losses, logged = vmap(compute_one)(state, batch)
@@ -144,10 +144,15 @@ class StackedModule(LightningModule):
             gradient.mul_(factors.reshape(-1, *(1 for _ in gradient.shape[1:])))
 
     @torch.no_grad()
-    def store(self, run: int) -> None:
-        """Copy the parameters of a run, given by its index, to its own model."""
-        for stacked, own in zip(self.stacked, self.models[run].parameters(), strict=True):
-            own.copy_(stacked[run])
+    def copy_tensors(self) -> dict[str, Tensor]:
+        """Return copies of the stacked parameters and buffers, by the names that they have in the models."""
+        tensors = (*self.stacked, *self.buffers())
+        return {name: each.cpu().clone() for name, each in zip(self.tensor_names, tensors, strict=True)}
+
+    @override
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Return nothing: each run has a checkpoint of its own."""
+        return {}
 
     @override
     def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:

@@ -118,7 +118,7 @@ class StackedOptimizer(Optimizer):
 
     @override
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         result = None
         if closure is not None:
             with torch.enable_grad():
@@ -128,14 +128,24 @@ class StackedOptimizer(Optimizer):
                 self.rule(parameter, parameter.grad, self.state[parameter], numbers)
         return result
 
-    def store(self, run: int) -> None:
-        """Copy the state of a run, given by its index, to its own optimizer."""
-        for stacked, own in self.places.items():
-            if state := self.state[stacked]:
+    def copy_states(self) -> list[State]:
+        """Return copies of the stacked states, in the order of the parameters."""
+        return [{name: each.cpu().clone() for name, each in self.state[stacked].items()} for stacked in self.places]
+
+    def state_of(self, run: int, states: Sequence[State]) -> dict[str, Any]:
+        """Return what the ``state_dict`` of a run's own optimizer would be, from copies of the stacked states."""
+        for own, state in zip(self.places.values(), states, strict=True):
+            if state:
                 self.optimizers[run].state[own[run]] = {
-                    name: (value[run].reshape(()) if name == "step" else value[run]).clone().cpu()
-                    for name, value in state.items()
+                    name: (each[run].reshape(()) if name == "step" else each[run]).clone()
+                    for name, each in state.items()
                 }
+        return self.optimizers[run].state_dict()
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """Return nothing: each run has a checkpoint of its own."""
+        return {}
 
     @override
     def load_state_dict(self, state_dict: Any) -> None:

@@ -28,6 +28,17 @@ class Streams:
         """Let all streams begin where they begin in an epoch."""
         self.epoch, self.states = epoch, {}
 
+    def copy(self) -> "Streams":
+        """Return the streams as they are now."""
+        copied = Streams(self.seeds)
+        copied.epoch, copied.states = self.epoch, {**self.states}
+        return copied
+
+    def state(self, run: int) -> dict[str, Any]:
+        """Return the state of a run's streams."""
+        with self.of(run):
+            return get_streams()
+
     @contextmanager
     def of(self, run: int) -> Iterator[None]:
         """Let Python, NumPy and torch draw from the streams of a run, given by its index."""
@@ -57,7 +68,8 @@ class DropoutFromStreams(TorchFunctionMode):
     def _dropout(self, input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         if not training or p == 0:
             return input
-        return input * _Kept.apply(input.detach(), 1 - p, self.streams)
+        kept: Tensor = _Kept.apply(input.detach(), 1 - p, self.streams)  # type: ignore[no-untyped-call]
+        return input * kept
 
 
 class _Kept(torch.autograd.Function):

@@ -60,8 +60,8 @@ def train_jobs(
             done |= {index: tasks[index].directory.metrics for index in batch if id(tasks[index]) in complete}
             if left := len(batch) - len(complete):
                 reasons["their loss is not finite, or another process trains them"] += left
-    for reason, count in reasons.items():
-        tqdm.write(f"{count} runs are trained one by one: {reason}", file=sys.stderr)
+    for text, count in reasons.items():
+        tqdm.write(f"{count} runs are trained one by one: {text}", file=sys.stderr)
     return done
 
 

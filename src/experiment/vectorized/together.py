@@ -50,18 +50,18 @@ def train_together(tasks: Sequence[Task]) -> list[Task]:
         if not held:
             return []
         trainer = make_trainer(held[0].config)
-        members = []
+        members: list[Member] = []
         for task in held:
             resume = find_resume_point(task.directory, task.config)
             members.append(Member.make(len(members), task.directory, task.config, resume, trainer))
         check_modules(members[0].model, members[0].data)
         try_together(members)
-        stack.enter_context(log_to(*(task.directory for task in held)))
         for task, member in zip(held, members, strict=True):
-            starts = started(task.directory, task.config, task.hydra(), log)
-            member.resume, member.metrics = stack.enter_context(starts)
-        log.info(f"Trained together with {len(members) - 1} other runs.")
-        StackedTraining(members, [task.overrides for task in held]).run()
+            with log_to(task.directory):
+                starts = started(task.directory, task.config, task.hydra(), log)
+                member.resume, member.metrics = stack.enter_context(starts)
+        with log_to(*(task.directory for task in held)):
+            _train(members, [task.overrides for task in held])
         for member in members:
             if member.is_dropped:
                 member.metrics.clear()
@@ -70,6 +70,15 @@ def train_together(tasks: Sequence[Task]) -> list[Task]:
         with log_to(task.directory):
             log.info(format_report(task.directory.metrics, task.directory.path))
     return done
+
+
+def _train(members: Sequence[Member], overrides: Sequence[Sequence[str]]) -> None:
+    log.info(f"Trained together with {len(members) - 1} other runs.")
+    try:
+        StackedTraining(members, overrides).run()
+    except BaseException as error:
+        log.info("The runs ended early:", exc_info=error)
+        raise
 
 
 def _hold(task: Task, stack: ExitStack) -> bool:

@@ -60,7 +60,7 @@ def _compare(members: Sequence[Member], batch: Any, losses: Tensor, streams: Str
         member.model.train()
         with streams.of(member.index), Recorder("training", own).replacing_log(member.model):
             result = member.model.training_step(*(own, 0)[: count_arguments(member.model.training_step)])
-        loss = result["loss"] if isinstance(result, dict) else result
+        loss: Any = result["loss"] if isinstance(result, dict) else result
         if not torch.allclose(loss.detach(), losses[member.index], rtol=TOLERANCE, atol=1e-6, equal_nan=True):
             raise NotVectorizable("its step comes to another loss where runs are computed together")
 
