@@ -1,0 +1,60 @@
+"""``hydra/launcher=vectorized``: runs that are trained together equal the same runs trained alone."""
+
+import pytest
+import torch
+
+from tests.conftest import ROOT, checkpoint, plain_loop
+from tests.runs.test_run import curve
+from tests.vectorized.compare import assert_same_runs, run_directories
+
+VECTORIZED = "hydra/launcher=vectorized"
+BARE = [f"callbacks.{name}=null" for name in ("backprop", "graph", "decision_boundary")]
+DIGITS = ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits"]
+CASES = {
+    "rates and seeds": ["optimizer.lr=0.1,1", "seed=0,7", "trainer.max_epochs=120"],
+    "lines and noise": ["data.line=[1,1,0],[0.5,-2,0.3]", "data.noise=0,0.2", "trainer.max_epochs=60"],
+    "numbers of points": ["data.num_points=50,100", "seed=0,1", "trainer.max_epochs=20"],
+    "mini-batches with momentum": [
+        *("seed=0,1", "optimizer.momentum=0.5,0.9", "optimizer.weight_decay=0.01", "data.batch_size=30"),
+        *("trainer.max_epochs=12", "trainer.check_val_every_n_epoch=5"),
+    ],
+    "adam": ["seed=0,1", "optimizer=adam", "optimizer.lr=0.1,0.01", "trainer.max_epochs=40"],
+    "clipped, other nets": [
+        *("seed=0,1", "optimizer=rmsprop,adamw", "optimizer.lr=0.01", "model.activation=tanh", "model.hidden=[5,3]"),
+        *("trainer.gradient_clip_val=0.1", "trainer.max_epochs=20"),
+    ],
+    "sparse logging": [
+        "seed=0,1",
+        "trainer.log_every_n_steps=7",
+        "trainer.max_epochs=30",
+        "model.loss=bce_with_logits",
+    ],
+    "accumulated": ["seed=0,1", "data.batch_size=30", "trainer.accumulate_grad_batches=2", "trainer.max_epochs=6"],
+    "steps": ["seed=0,1", "data.batch_size=30", "trainer.max_steps=10", "trainer.max_epochs=-1"],
+    "float64": ["seed=0,1", "trainer.precision=64-true", "trainer.max_epochs=10"],
+    "digits": [*DIGITS, "seed=0,1", "model.hidden=16", "trainer.max_epochs=1"],
+}
+
+
+@pytest.mark.parametrize("arguments", CASES.values(), ids=CASES)
+def test_runs_equal_those_that_are_trained_alone(train, capfd, arguments):
+    alone = [] if arguments[0] == "--config-dir" else BARE
+    assert train("-m", *arguments, "hydra.sweep.dir=alone", *alone) == 0
+    capfd.readouterr()
+    assert train("-m", *arguments, *alone, "hydra.sweep.dir=together", VECTORIZED) == 0
+    assert "one by one" not in capfd.readouterr().err
+    assert_same_runs("together", "alone")
+
+
+def test_the_reference_is_met_to_rounding(train):
+    assert train("-m", "seed=0,3", "optimizer.lr=0.1,1", VECTORIZED, "hydra.sweep.dir=sweep") == 0
+    for run in run_directories("sweep"):
+        rate, seed = (float(part.partition("=")[2]) for part in run.name.split(","))
+        losses, net = plain_loop(seed=int(seed), lr=rate)
+        assert [step for step, _ in curve(run)] == [*range(1000)]
+        torch.testing.assert_close(
+            torch.tensor([loss for _, loss in curve(run)]), torch.tensor(losses), rtol=1e-5, atol=0
+        )
+        state = checkpoint(run)["state_dict"]
+        for name, value in net.state_dict().items():
+            torch.testing.assert_close(state[f"net.{name}"], value, rtol=1e-4, atol=1e-5)
