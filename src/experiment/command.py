@@ -25,7 +25,7 @@ from experiment.configuration.identity import is_dry_run, is_search
 from experiment.configuration.overrides import program_name, quote_for_shell, resume_command
 from experiment.configuration.own_code import add_directory
 from experiment.configuration.refusals import explain_hydra_error
-from experiment.runs.checks import check_jobs
+from experiment.runs.checks import PlannedRun, check_jobs
 from experiment.runs.directory import make_directory
 from experiment.runs.signals import Interrupted
 from experiment.terminal import printable, spell_out_unknown_characters
@@ -44,7 +44,7 @@ class CheckBeforeRun(Callback):
         try:
             if is_search(config):
                 raise ConfigurationError(f"search: a search is a sweep: {program_name()} -m")
-            check_jobs([(without_hydra(config), Path(config.hydra.run.dir))], config.hydra)
+            check_jobs([PlannedRun(without_hydra(config), Path(config.hydra.run.dir))], config.hydra)
             if is_dry_run(config):  # a temporary directory for Hydra, which the dry run removes
                 with read_write(config):
                     config.hydra.run.dir = tempfile.mkdtemp()

@@ -22,7 +22,10 @@ def composer() -> Iterator[JobComposer]:
 def test_jobs_that_differ_in_plain_values_are_composed_once(composer):
     for optimizer in ("sgd", "adam"):
         for seed in range(5):
-            composer.job([f"optimizer={optimizer}", f"seed={seed}", f"optimizer.lr={seed}"], set())
+            assert (
+                composer.job([f"optimizer={optimizer}", f"seed={seed}", f"optimizer.lr={seed}"], set()).config.seed
+                == seed
+            )
     assert [*composer.composed] == [("optimizer=sgd",), ("optimizer=adam",)]
 
 

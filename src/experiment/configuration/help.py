@@ -48,7 +48,7 @@ Hydra's options: --cfg job prints the composed configuration without a run, --hy
 def help_text(*, _root_: DictConfig) -> str:
     """Return what ``--help`` prints for a composed configuration: its keys, and those that its choices also take."""
     keys = [name for name in RunConfig.model_fields if name in _root_]
-    config: Any = OmegaConf.to_container(call_resolvers(OmegaConf.masked_copy(_root_, keys)))
+    config = call_resolvers(OmegaConf.masked_copy(_root_, keys))
     add_config_dirs(_root_.hydra)
     rows = (row for name in RunConfig.model_fields for row in _group_rows(name, config.get(name)))
     table = "\n".join(_format_row(*row) for row in rows)

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+
+from experiment.configuration.plain import raw_data, resolved_data
 
 # Keys in which two configurations of the same run may differ.
 FREE = {
@@ -36,7 +38,7 @@ def differences(old: DictConfig, new: DictConfig) -> dict[str, str]:
 
 def refers_to_horizon(config: DictConfig, key: str) -> bool:
     """Whether the value of a key is computed from the horizon, as the length of a schedule may be."""
-    node: Any = OmegaConf.to_container(config)
+    node = raw_data(config)
     for name in key.split("."):
         node = node.get(name) if isinstance(node, dict) else None
     return isinstance(node, str) and "${trainer.max_" in node
@@ -57,7 +59,7 @@ def flatten(config: DictConfig) -> dict[str, Any]:
         elif not (isinstance(node, str) and INTERPOLATION.fullmatch(node)):
             yield key, value
 
-    return dict(leaves(OmegaConf.to_container(config), OmegaConf.to_container(config, resolve=True), ""))
+    return dict(leaves(raw_data(config), resolved_data(config, lambda text: not INTERPOLATION.fullmatch(text)), ""))
 
 
 def is_dry_run(config: DictConfig) -> bool:

@@ -4,10 +4,11 @@ import functools
 import typing
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import BaseModel
 
 from experiment.configuration.models import RunConfig
+from experiment.configuration.plain import raw_data
 from experiment.configuration.unions import StrictModel, constants, select_model
 
 # The groups that take keys of a user's own, or of torch's and Lightning's.
@@ -35,7 +36,7 @@ def key_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
 
 def known_keys(config: DictConfig) -> list[str]:
     """Return the keys that a composed configuration can have with its choices."""
-    plain: Any = OmegaConf.to_container(config)
+    plain = raw_data(config)
     groups = [name for name in RunConfig.model_fields if not isinstance(plain.get(name), str)]
     models = {group: model_of(group, plain.get(group)) for group in groups}
     keys = [f"{group}.{key}" for group, model in models.items() if model for key in key_schemas(model)]

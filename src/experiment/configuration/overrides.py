@@ -16,8 +16,10 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+CACHE_SIZE = 4096  # overrides; the runs of a sweep share most of them
 
-@functools.cache
+
+@functools.lru_cache(maxsize=CACHE_SIZE)
 def parse_override(override: str) -> Override:
     """Parse one override.
 
@@ -49,11 +51,13 @@ def boundary_values(override: Override) -> list[str]:
 
 def override_values(overrides: Sequence[str]) -> dict[str, str]:
     """Return the value of each overridden key as YAML writes it: empty for a deleted key, without Hydra's own keys."""
-    return {
-        parsed.get_key_element().lstrip("+"): "" if parsed.is_delete() else _format_yaml(parsed.value())
-        for parsed in map(parse_override, overrides)
-        if not parsed.is_hydra_override()
-    }
+    return dict(_key_and_value(override) for override in overrides if not parse_override(override).is_hydra_override())
+
+
+@functools.lru_cache(maxsize=CACHE_SIZE)
+def _key_and_value(override: str) -> tuple[str, str]:
+    parsed = parse_override(override)
+    return parsed.get_key_element().lstrip("+"), "" if parsed.is_delete() else _format_yaml(parsed.value())
 
 
 def _format_yaml(value: Any) -> str:

@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-from omegaconf import Container, DictConfig, ListConfig, OmegaConf
+from omegaconf import MISSING, Container, DictConfig, ListConfig, OmegaConf
+
+from experiment.configuration.plain import raw_data, resolved_data
 
 Location = tuple[str, ...]  # of a value: its keys, and its indices in lists
 
@@ -44,10 +47,12 @@ class ResolvedConfig:
 
     @classmethod
     def of(cls, config: DictConfig) -> "ResolvedConfig":
-        """Resolve each reference of a configuration by itself, so that all wrong ones are found."""
-        raw: Any = OmegaConf.to_container(config)
-        resolved = cls(raw)
-        resolved.plain = dict(resolved._resolve_items(config, ()))
+        """Resolve a configuration: each reference by itself if some have no value, so that all of these are found."""
+        resolved = cls(raw_data(config))
+        with suppress(Exception, RecursionError):
+            resolved.plain = resolved_data(config)
+        if not resolved.plain or MISSING in repr(resolved.plain):
+            resolved.plain = dict(resolved._resolve_items(config, ()))
         return resolved
 
     def existing_location(self, keys: Sequence[str]) -> Location:
@@ -115,20 +120,24 @@ class ResolvedConfig:
         return [*items.values()] if isinstance(value, ListConfig) else items
 
 
-def call_resolvers(config: DictConfig) -> DictConfig:
-    """Return a copy in which each resolver's value stands in place of its call; references to other keys remain.
+def call_resolvers(config: DictConfig) -> dict[str, Any]:
+    """Return a configuration as plain data in which each resolver's value stands in place of its call.
 
-    Such a configuration depends neither on the environment nor on the time.
+    References to other keys remain. Such a configuration depends neither on the environment nor on the time.
     """
-    plain = _call(OmegaConf.to_container(config), OmegaConf.to_container(config, resolve=True))
-    return cast(DictConfig, OmegaConf.create(plain))
+    return dict(_escape(raw_data(config), resolved_data(config, _calls_resolver)))
 
 
-def _call(raw: Any, plain: Any) -> Any:
+def _calls_resolver(text: str) -> bool:
+    return bool(RESOLVER_CALL.search(text))
+
+
+def _escape(raw: Any, resolved: Any) -> Any:
+    """Return resolved data in which a value that a resolver has returned holds no reference."""
     if isinstance(raw, dict):
-        return {key: _call(value, plain[key]) for key, value in raw.items()}
+        return {key: _escape(value, resolved[key]) for key, value in raw.items()}
     if isinstance(raw, list):
-        return [_call(*values) for values in zip(raw, plain, strict=True)]
-    if not (isinstance(raw, str) and RESOLVER_CALL.search(raw)):
-        return raw
-    return plain.replace("${", r"\${") if isinstance(plain, str) else plain
+        return [_escape(*values) for values in zip(raw, resolved, strict=True)]
+    if isinstance(resolved, str) and _calls_resolver(raw):
+        return resolved.replace("${", r"\${")
+    return resolved

@@ -21,6 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.own_code import explain_hidden_module, is_own
+from experiment.configuration.plain import resolved_data
 
 # What the _target_ of each group may be, and those among its arguments, which may be of the user's own code too.
 ARGUMENT_KINDS = (Optimizer, LRScheduler, nn.Module)
@@ -43,7 +44,7 @@ def instantiate(config: DictConfig, key: str) -> Any:
     Raises:
         ConfigurationError: as ``check_targets``; nothing has been called then.
     """
-    _raise_problems(config, [key])
+    check_targets(config, key)
     node = copy.deepcopy(OmegaConf.select(config, key))
     with open_dict(node):
         for name in RESERVED.get(key, ()):
@@ -60,13 +61,27 @@ def instantiate_callbacks(nodes: DictConfig | None) -> list[Callback]:
     return list(instantiate(OmegaConf.create({"callbacks": nodes or {}}), "callbacks").values())
 
 
-def check_targets(config: DictConfig) -> None:
-    """Check each ``_target_`` of a configuration without calling it.
+def check_targets(config: DictConfig, *keys: str) -> None:
+    """Check each ``_target_`` of some groups of a configuration, or of all, without calling it.
 
     Raises:
-        ConfigurationError: one cannot be imported, is not what its place calls for, or does not take its arguments.
+        ConfigurationError: some are wrong, as ``target_problems`` says.
     """
-    _raise_problems(config, [str(key) for key in config])
+    plain = resolved_data(config)
+    if problems := [problem for key in keys or plain for problem in target_problems(key, plain[key])]:
+        raise ConfigurationError.from_lines(problems)
+
+
+def target_problems(key: str, value: Any) -> Iterator[str]:
+    """Yield a line for each wrong ``_target_`` of a group, without calling it.
+
+    It is wrong if it cannot be imported, is not what its place calls for, or does not take its arguments.
+
+    Args:
+        key: of the group.
+        value: of the group, resolved plain data.
+    """
+    yield from _find_problems(value, (key,), GROUP_KINDS.get(key, ()))
 
 
 def supplied_arguments(target: Any, given: Container[str]) -> list[str]:
@@ -77,23 +92,16 @@ def supplied_arguments(target: Any, given: Container[str]) -> list[str]:
     return ["save_dir"] if parameter is not None and parameter.default is parameter.empty else []
 
 
-def _raise_problems(config: DictConfig, keys: list[str]) -> None:
-    plain: Any = OmegaConf.to_container(config, resolve=True)
-    problems = [problem for key in keys for problem in _find_problems(plain[key], (key,), GROUP_KINDS.get(key, ()))]
-    if problems:
-        raise ConfigurationError.from_lines(problems)
-
-
 def _find_problems(node: Any, path: tuple[str, ...], kinds: tuple[type, ...]) -> Iterator[str]:
     if isinstance(node, dict) and "_target_" in node:
-        yield from _target_problems(node, ".".join(path), kinds)
+        yield from _class_problems(node, ".".join(path), kinds)
         kinds = ARGUMENT_KINDS
     children = node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ()
     for key, child in children:
         yield from _find_problems(child, (*path, str(key)), kinds)
 
 
-def _target_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) -> Iterator[str]:
+def _class_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) -> Iterator[str]:
     name = str(node["_target_"])
     try:
         target = pkgutil.resolve_name(name)

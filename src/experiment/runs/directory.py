@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from filelock import FileLock, Timeout
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.objective import TEXTS
+from experiment.configuration.plain import raw_data
 from experiment.configuration.references import call_resolvers
 from experiment.runs.files import write_atomically
 from experiment.runs.recorded import check_places, is_plain_file, load_json, load_yaml
+from experiment.runs.yaml_text import to_yaml
 
 log = logging.getLogger(__name__)
 
@@ -112,8 +114,8 @@ class RunDirectory:
         """Record a configuration, and Hydra's, as the one that is run here."""
         self.config_file.parent.mkdir(exist_ok=True)
         (self.path / "metrics.json").unlink(missing_ok=True)  # first: an old result must not be read with a new horizon
-        write_atomically(self.overrides_file, OmegaConf.to_yaml(hydra.overrides.task))
-        write_atomically(self.hydra_file, OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra})))
+        write_atomically(self.overrides_file, to_yaml(raw_data(hydra.overrides.task)))
+        write_atomically(self.hydra_file, to_yaml({"hydra": raw_data(hydra)}))
         write_atomically(self.config_file, _recorded(config))
 
     @contextmanager
@@ -142,7 +144,7 @@ class RunDirectory:
 
 def _recorded(config: DictConfig) -> str:
     """Return a configuration as a run directory records it: whole without the environment that it was composed in."""
-    return OmegaConf.to_yaml(call_resolvers(config))
+    return to_yaml(call_resolvers(config))
 
 
 def _load_yaml(path: Path, kind: type[Loaded], what: str) -> Loaded:

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Self
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.plain import resolved_data
 
 
 @dataclass
@@ -50,8 +51,7 @@ class Horizon:
         Raises:
             ConfigurationError: ``trainer.max_time`` is no duration, or there is no limit at all.
         """
-        trainer = OmegaConf.to_container(config.trainer, resolve=True)
-        assert isinstance(trainer, dict)
+        trainer = resolved_data(config.trainer)
         epochs, steps = (
             math.inf if limit in (None, -1) else limit for limit in map(trainer.get, ("max_epochs", "max_steps"))
         )

@@ -2,7 +2,7 @@
 
 import functools
 import sys
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from omegaconf import DictConfig
@@ -26,6 +26,8 @@ from experiment.configuration.keys import json_types
 
 # How a run is watched and chosen, not what it computes.
 UNLISTED = ("callbacks.", "loggers.", "checkpoint.", "backprop.", "search", "objective")
+CACHED_TABLES = 64  # the runs of a sweep have few different ones
+Column = tuple[str, int]  # its name, and the kind of its values
 
 
 def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summary, Summary, Summary]:
@@ -39,10 +41,11 @@ def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summa
         for key, value in flatten(config).items()
         if not (key.startswith(UNLISTED) or key.endswith("._partial_"))
     }
-    given = {override.partition("=")[0].lstrip("+~") for override in overrides}
+    given = frozenset(override.partition("=")[0].lstrip("+~") for override in overrides)
+    columns = {key: _column(key, value) for key, value in values.items()}
     return (
-        _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=_table(values, given))),
-        _summary(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=_row(values))),
+        _table(tuple(columns.items()), given),
+        _summary(metadata.SESSION_START_INFO_TAG, HParamsPluginData(session_start_info=_row(values, columns))),
         _summary(
             metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=SessionEndInfo(status=STATUS_SUCCESS))
         ),
@@ -51,27 +54,39 @@ def hyperparameters(config: DictConfig, overrides: Iterable[str]) -> tuple[Summa
 
 def add_scores(table: Summary, names: Iterable[str]) -> Summary:
     """Return a table of hyperparameters with a column for each of these scores."""
-    content = HParamsPluginData.FromString(table.value[0].metadata.plugin_data.content)
+    return _add_scores(table.value[0].metadata.plugin_data.content, tuple(names))
+
+
+@functools.lru_cache(maxsize=CACHED_TABLES)
+def _add_scores(table: bytes, names: tuple[str, ...]) -> Summary:
+    content = HParamsPluginData.FromString(table)
     content.experiment.metric_infos.extend(MetricInfo(name=MetricName(tag=name)) for name in names)
     return _summary(metadata.EXPERIMENT_TAG, content)
 
 
-def _table(values: Mapping[str, Any], given: Collection[str]) -> Experiment:
-    """Return the columns. The server takes them from any one of the runs: each lists those of the others' too."""
-    columns = {key: _column(key, value) for key, value in values.items()}
+@functools.lru_cache(maxsize=CACHED_TABLES)
+def _table(column_items: tuple[tuple[str, Column], ...], given: frozenset[str]) -> Summary:
+    """Return the definition of the table, most often that of the run before.
+
+    The server takes the columns from any one of the runs: each lists those of the others' too.
+
+    Args:
+        column_items: each key of the run, and its column.
+        given: the keys that the overrides give.
+    """
+    columns = dict(column_items)
     differing = {name for key, (name, _) in columns.items() if key in given or key.removesuffix("._target_") in given}
     known = _schema_kinds()
-    varied = [key for key in values if key in given and key not in known]
+    varied = [key for key in columns if key in given and key not in known]
     kinds = known | dict(columns.values()) | dict(_column(key, other) for key in varied for other in (0, ""))
-    return Experiment(
-        hparam_infos=[HParamInfo(name=name, type=kinds[name], differs=name in differing) for name in sorted(kinds)],
-    )
+    infos = [HParamInfo(name=name, type=kinds[name], differs=name in differing) for name in sorted(kinds)]
+    return _summary(metadata.EXPERIMENT_TAG, HParamsPluginData(experiment=Experiment(hparam_infos=infos)))
 
 
-def _row(values: Mapping[str, Any]) -> SessionStartInfo:
+def _row(values: Mapping[str, Any], columns: Mapping[str, Column]) -> SessionStartInfo:
     row = SessionStartInfo()
     for key, value in values.items():
-        name, kind = _column(key, value)
+        name, kind = columns[key]
         if kind == DATA_TYPE_STRING:
             row.hparams[name].string_value = format_value(value)
         elif value is not None:
@@ -79,7 +94,7 @@ def _row(values: Mapping[str, Any]) -> SessionStartInfo:
     return row
 
 
-def _column(key: str, value: Any) -> tuple[str, int]:
+def _column(key: str, value: Any) -> Column:
     """Return the name of the column for a value of a key, and the kind of that column's values.
 
     The server cannot sort a column of several kinds, and no run knows the others' values. So the key alone decides the

@@ -21,7 +21,7 @@ from omegaconf import Container, DictConfig, OmegaConf
 
 from experiment.configuration import targets
 from experiment.configuration.errors import ConfigurationError
-from experiment.configuration.own_code import add_config_dirs
+from experiment.configuration.plain import raw_data, resolved_data
 from experiment.runs import quiet  # noqa: F401
 from experiment.runs.environment import explain_failure
 from experiment.runs.horizon_trainer import HorizonTrainer
@@ -35,29 +35,6 @@ PLAIN: dict[str, Any] = {
     "logger": False,
     "enable_progress_bar": False,
 }  # works everywhere
-
-
-def check_instantiable(config: DictConfig, hydra_config: DictConfig | None = None) -> None:
-    """Check that what a configuration names can be made here.
-
-    Args:
-        config: of a run, validated.
-        hydra_config: Hydra's own configuration, which may name a ``--config-dir`` with the user's code.
-
-    Raises:
-        ConfigurationError: something cannot, with a line for each.
-    """
-    if hydra_config is not None:
-        add_config_dirs(hydra_config)
-    targets.check_targets(config)
-    problems = [
-        *_optimizer_problems(config),
-        *_callback_problems(config),
-        *_logger_problems(config),
-        *_trainer_problems(config),
-    ]
-    if problems:
-        raise ConfigurationError.from_lines(problems)
 
 
 def _optimizer_problems(config: DictConfig) -> Iterator[str]:
@@ -162,3 +139,50 @@ def _problems(what: str, attempt: Callable[[], object]) -> Iterator[str]:
         while error.__cause__ and type(error).__module__.startswith("hydra."):
             error = error.__cause__  # type: ignore[assignment]
         yield f"{what}: {' '.join(str(error).split()) or type(error).__name__}"
+
+
+# The sections of a configuration that each check depends on.
+CHECKS: dict[Callable[[DictConfig], Iterator[str]], tuple[str, ...]] = {
+    _optimizer_problems: ("optimizer",),
+    _callback_problems: ("callbacks", "trainer", "loggers"),
+    _logger_problems: ("loggers",),
+    _trainer_problems: ("trainer",),
+}
+
+
+class InstantiableCheck:
+    """Checks that what configurations name can be made here; what several have in common is checked once.
+
+    It is made for the configurations of one command: it does not notice that code or the environment has changed.
+    """
+
+    def __init__(self) -> None:
+        self.known: dict[tuple[Any, ...], list[str]] = {}
+
+    def __call__(self, config: DictConfig) -> None:
+        """Check a validated configuration.
+
+        Raises:
+            ConfigurationError: something cannot be made, with a line for each.
+        """
+        raw, resolved = raw_data(config), resolved_data(config)
+        contents = {key: repr((raw[key], value)) for key, value in resolved.items()}
+        problems: list[str] = []
+        for key, value in resolved.items():
+            problems += self._once((key, contents[key]), functools.partial(targets.target_problems, key, value))
+        if not problems:
+            for check, sections in CHECKS.items():
+                content = (check, *(contents.get(section) for section in sections))
+                problems += self._once(content, functools.partial(check, config))
+        if problems:
+            raise ConfigurationError.from_lines(problems)
+
+    def _once(self, content: tuple[Any, ...], check: Callable[[], Iterator[str]]) -> list[str]:
+        if content not in self.known:
+            self.known[content] = [*check()]
+        return self.known[content]
+
+
+def check_instantiable(config: DictConfig) -> None:
+    """Check one configuration, as ``InstantiableCheck`` does."""
+    InstantiableCheck()(config)

@@ -18,6 +18,7 @@ from experiment.sweeps.results import Row, format_csv, group_by_seed, read_row
 
 POLL_SECONDS = 0.5  # between two looks for runs that have ended
 WRITE_SECONDS = 1.0  # between two writings of the table
+SHARE = 0.05  # of the time, that looking and writing may take: both take longer, the more runs there are
 
 
 class SweepMonitor:
@@ -37,6 +38,7 @@ class SweepMonitor:
 
     def __init__(self, directory: Path, rows: list[Row], num_launched: int, objective: Objective = DEFAULT) -> None:
         self.rows, self.objective = rows, objective
+        self.directories = {row.directory for row in rows}
         self.table, self.picture = directory / "sweep.csv", directory / "sweep.png"
         self.errors: dict[Path, str] = {}
         self.changed = [_change_time(row.directory) for row in rows]  # when the result in each row was written
@@ -63,18 +65,21 @@ class SweepMonitor:
 
     def add(self, job: Job) -> None:
         """Add a row for a job, unless there is one."""
-        if all(row.directory != job.directory for row in self.rows):
+        if job.directory not in self.directories:
+            self.directories.add(job.directory)
             self.changed.append(_change_time(job.directory))
             self.rows.append(read_row(job.values, job.directory))
 
     def _watch(self) -> None:
-        due, changed = time.monotonic() + WRITE_SECONDS, False
-        while not self.stopping.wait(POLL_SECONDS):
+        pause, due, changed = POLL_SECONDS, time.monotonic() + WRITE_SECONDS, False
+        while not self.stopping.wait(pause):
+            start = time.monotonic()
             changed |= self._update()
-            if changed and time.monotonic() > due:
+            if changed and start > due:
                 with suppress(ReportedError):  # a full disk is reported when the sweep ends
                     self._write_table()
                 due, changed = time.monotonic() + WRITE_SECONDS, False
+            pause = max(POLL_SECONDS, (time.monotonic() - start) / SHARE)
 
     def _update(self) -> bool:
         """Read and report the runs that have ended since the last call; return whether there are any."""

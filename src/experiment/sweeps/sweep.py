@@ -66,7 +66,7 @@ class Sweep:
         Raises:
             ConfigurationError: some cannot run.
         """
-        complete = check_jobs([(job.config, job.directory) for job in jobs], self.config.hydra)
+        complete = check_jobs(jobs, self.config.hydra)
         return [job for job, is_complete in zip(jobs, complete, strict=True) if not is_complete]
 
     def dry_run(self, jobs: Sequence[Job]) -> bool:
