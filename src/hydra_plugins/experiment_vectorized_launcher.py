@@ -28,15 +28,16 @@ class VectorizedLauncher(Launcher):
 
     @override
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        from experiment.vectorized.sweep import train_jobs  # here, since it imports torch, and Hydra all plugins
+        from experiment.vectorized.sweep import JobTrainer  # here, since it imports torch, and Hydra all plugins
 
         configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
+        trainer = JobTrainer(self.loader, self.config, self.batch_size)
         jobs = [list(overrides) for overrides in job_overrides]
-        done = train_jobs(self.loader, self.config, jobs, initial_job_idx, self.batch_size)
+        trainer.train(jobs, initial_job_idx)
         returns = []
         for index, overrides in enumerate(jobs):
-            if index in done:
-                returns.append(JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=done[index]))
+            if (metrics := trainer.done.get(index)) is not None:
+                returns.append(JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=metrics))
             else:
                 returns += self.basic.launch([overrides], initial_job_idx + index)
         return returns

@@ -30,11 +30,11 @@ CASES: list[tuple[Any, dict[str, Any]]] = [
 
 def models() -> list[nn.Module]:
     torch.manual_seed(0)
-    return [nn.Linear(3, 2) for _ in RATES]
+    return [nn.Linear(3, 2).double() for _ in RATES]
 
 
 def loss(model: nn.Module, step: int) -> torch.Tensor:
-    rows = torch.randn(5, 3, generator=torch.Generator().manual_seed(step))
+    rows = torch.randn(5, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(step))
     return model(rows).square().mean() * (step + 1)
 
 
@@ -78,9 +78,9 @@ def test_each_run_takes_the_steps_of_its_own_optimizer(kind, arguments):
         together.step()
     for run, (model, optimizer) in enumerate(zip(expected, alone, strict=True)):
         for parameter, rows in zip(model.parameters(), stacked, strict=True):
-            torch.testing.assert_close(rows[run], parameter, rtol=1e-5, atol=1e-7)
+            torch.testing.assert_close(rows[run], parameter, rtol=1e-9, atol=1e-12)
         state = together.state_of(run, together.copy_states())
-        torch.testing.assert_close(state["state"], optimizer.state_dict()["state"], rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(state["state"], optimizer.state_dict()["state"], rtol=1e-9, atol=1e-12)
         assert state["param_groups"] == optimizer.state_dict()["param_groups"]
 
 

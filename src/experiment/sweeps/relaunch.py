@@ -80,7 +80,8 @@ class Launches:
             elif len(lost) == len(batch) and not started:
                 raise ReportedError(f"The launcher has started no run: {error}")
             self.losses.update(started)
-            self.waiting = [*lost, *(job for job in self.waiting if job not in batch)]
+            launched = {*batch}
+            self.waiting = [*lost, *(job for job in self.waiting if job not in launched)]
             self.again = True
             if lost:
                 tqdm.write(f"Runs that were lost with a worker, and are launched again: {len(lost)}", file=sys.stderr)

@@ -81,6 +81,11 @@ class StackedLossMonitor(LossMonitor):
             self.stacked_log.log(({TAG: self.losses} if self.logs else {}) | scores, step)
 
     @override
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, StackedModule)
+        pl_module.report_training()
+
+    @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Log nothing more: nothing is held back."""
 

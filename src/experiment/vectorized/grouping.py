@@ -5,10 +5,11 @@ from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from experiment.configuration.identity import is_dry_run
+from experiment.configuration.plain import raw_data, resolved_data
 from experiment.runs.callback import View
 from experiment.runs.loggers import named_loggers
 from experiment.vectorized.refusal import NotVectorizable
@@ -27,13 +28,13 @@ def structure(config: DictConfig) -> str:
     They may differ in the seed, in the numbers of the optimizer, and in the numbers of the data that are no integers,
     which may be sizes.
     """
-    plain: Any = OmegaConf.to_container(config, resolve=True)
+    plain = resolved_data(config)
     plain.pop("seed")
     plain.pop("extras", None)
     plain["optimizer"] = _without_numbers(plain["optimizer"], integers=True)
     plain["model"] = {**plain["model"], "optimizer": _without_numbers(plain["model"].get("optimizer"), integers=True)}
     # As it is written: where it refers to the seed, it may differ.
-    plain["data"] = _without_numbers(OmegaConf.to_container(config.data), integers=False)
+    plain["data"] = _without_numbers(raw_data(config.data), integers=False)
     return repr(plain)
 
 

@@ -16,7 +16,7 @@ from experiment.runs.directory import RunDirectory
 from experiment.runs.logger import RunLogger
 from experiment.runs.loss import LossMonitor
 from experiment.runs.objects import make_model_and_data
-from experiment.runs.resume import ResumePoint
+from experiment.runs.resume import ResumePoint, find_resume_point
 from experiment.vectorized.refusal import NotVectorizable
 
 
@@ -55,9 +55,7 @@ class Member:
     metrics: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def make(
-        cls, index: int, directory: RunDirectory, config: DictConfig, resume: ResumePoint, trainer: Trainer
-    ) -> "Member":
+    def make(cls, index: int, directory: RunDirectory, config: DictConfig, trainer: Trainer) -> "Member":
         """Make model, data and optimizer of a run, and restore what its checkpoint holds of them.
 
         Raises:
@@ -69,7 +67,8 @@ class Member:
         optimizer = model.configure_optimizers()
         if not isinstance(optimizer, Optimizer):
             raise NotVectorizable("it has several optimizers, or a schedule of the learning rate")
-        member = cls(index, directory, config, resume, model, data, optimizer, BestScore(Objective.of(config), 0))
+        best_score, resume = BestScore(Objective.of(config), 0), find_resume_point(directory, config)
+        member = cls(index, directory, config, resume, model, data, optimizer, best_score)
         if resume.checkpoint:
             member._restore(load_checkpoint(resume.checkpoint) or {})
         return member

@@ -82,8 +82,8 @@ class StackedModule(LightningModule):
     def on_test_epoch_end(self) -> None:
         self._report(self.scoring_means)
 
-    @override
-    def on_train_epoch_end(self) -> None:
+    def report_training(self) -> None:
+        """Report the means over the steps of an epoch."""
         self._report(self.training_means)
 
     def _score(self, stage: str, batch: Any, batch_idx: int) -> None:

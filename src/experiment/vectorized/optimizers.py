@@ -30,7 +30,7 @@ def _sgd(parameter: Tensor, gradient: Tensor, state: State, of: Numbers) -> None
 def _adam(parameter: Tensor, gradient: Tensor, state: State, of: Numbers) -> None:
     first, second = of["betas"]
     if not state:
-        state["step"] = torch.zeros_like(of["lr"])
+        state["step"] = torch.zeros_like(of["lr"], dtype=torch.get_default_dtype())
         names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if of["amsgrad"] else [])]
         state |= {name: torch.zeros_like(parameter) for name in names}
     if of.get("decoupled_weight_decay") and of["weight_decay"] is not None:
@@ -50,7 +50,7 @@ def _adam(parameter: Tensor, gradient: Tensor, state: State, of: Numbers) -> Non
 def _rmsprop(parameter: Tensor, gradient: Tensor, state: State, of: Numbers) -> None:
     gradient = _with_decay(parameter, gradient, of)
     if not state:
-        state["step"] = torch.zeros_like(of["lr"])
+        state["step"] = torch.zeros_like(of["lr"], dtype=torch.get_default_dtype())
         names = ["square_avg", *(["momentum_buffer"] if of["momentum"] is not None else [])]
         state |= {name: torch.zeros_like(parameter) for name in [*names, *(["grad_avg"] if of["centered"] else [])]}
     state["step"].add_(1)

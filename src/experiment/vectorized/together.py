@@ -1,75 +1,77 @@
 """Runs of one structure, each held in its directory while all of them are trained together."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any
 
 from omegaconf import DictConfig
 
 from experiment.runs.directory import DirectoryLocked, RunDirectory, make_directory
 from experiment.runs.report import format_report
-from experiment.runs.resume import find_result, find_resume_point
+from experiment.runs.resume import find_result
 from experiment.runs.run import log_to, started
-from experiment.vectorized.grouping import check_modules
 from experiment.vectorized.member import Member
 from experiment.vectorized.training import StackedTraining, make_trainer
-from experiment.vectorized.trial import try_together
 
 log = logging.getLogger("run")
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """A run that is to be trained together with others.
 
     Attributes:
-        config: of the run.
-        overrides: that it was composed from.
-        hydra: Hydra's own configuration of the run.
+        directory: of the run.
+        overrides: that it is composed from.
+        compose: returns its configuration.
+        compose_hydra: returns Hydra's own configuration of the run; it is valid until another run's is composed.
     """
 
     directory: RunDirectory
-    config: DictConfig
     overrides: Sequence[str]
-    hydra: Any
+    compose: Callable[[], DictConfig]
+    compose_hydra: Callable[[], DictConfig]
 
 
 def train_together(tasks: Sequence[Task]) -> list[Task]:
     """Train runs of one structure together, and return those that are complete.
 
-    The others are untouched, or can be resumed: those that another process trains, and those whose loss is not finite.
+    The others can be resumed, or are complete already: those that another process trains, and those whose loss is not
+    finite.
 
     Raises:
-        NotVectorizable: they cannot be trained together; they are untouched.
         Interrupted: by a signal; the runs have saved their state.
     """
     with ExitStack() as stack:
-        held = [task for task in tasks if _hold(task, stack)]
+        held = [(task, config) for task in tasks if _hold(task, config := task.compose(), stack)]
         if not held:
             return []
-        trainer = make_trainer(held[0].config)
-        members: list[Member] = []
-        for task in held:
-            resume = find_resume_point(task.directory, task.config)
-            members.append(Member.make(len(members), task.directory, task.config, resume, trainer))
-        check_modules(members[0].model, members[0].data)
-        try_together(members)
-        for task, member in zip(held, members, strict=True):
+        trainer = make_trainer(held[0][1])
+        members = [Member.make(index, task.directory, config, trainer) for index, (task, config) in enumerate(held)]
+        for (task, config), member in zip(held, members, strict=True):
             with log_to(task.directory):
-                starts = started(task.directory, task.config, task.hydra(), log)
+                starts = started(task.directory, config, task.compose_hydra(), log)
                 member.resume, member.metrics = stack.enter_context(starts)
-        with log_to(*(task.directory for task in held)):
-            _train(members, [task.overrides for task in held])
+        with log_to(*(task.directory for task, _ in held)):
+            _train(members, [task.overrides for task, _ in held])
         for member in members:
             if member.is_dropped:
                 member.metrics.clear()
-    done = [task for task, member in zip(held, members, strict=True) if not member.is_dropped]
+    done = [task for (task, _), member in zip(held, members, strict=True) if not member.is_dropped]
     for task in done:
         with log_to(task.directory):
             log.info(format_report(task.directory.metrics, task.directory.path))
     return done
+
+
+def _hold(task: Task, config: DictConfig, stack: ExitStack) -> bool:
+    """Lock the directory of a run, and return whether something is left to train in it."""
+    make_directory(task.directory.path, "hydra.sweep.dir")
+    with suppress(DirectoryLocked):
+        stack.enter_context(task.directory.locked())
+        return find_result(task.directory, config) is None
+    return False
 
 
 def _train(members: Sequence[Member], overrides: Sequence[Sequence[str]]) -> None:
@@ -79,12 +81,3 @@ def _train(members: Sequence[Member], overrides: Sequence[Sequence[str]]) -> Non
     except BaseException as error:
         log.info("The runs ended early:", exc_info=error)
         raise
-
-
-def _hold(task: Task, stack: ExitStack) -> bool:
-    """Lock the directory of a run, and return whether something is left to train in it."""
-    make_directory(task.directory.path, "hydra.sweep.dir")
-    with suppress(DirectoryLocked):
-        stack.enter_context(task.directory.locked())
-        return find_result(task.directory, task.config) is None
-    return False

@@ -4,16 +4,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from lightning.pytorch.plugins import Precision
+from omegaconf import DictConfig
 from torch import Tensor
 
+from experiment.runs.directory import RunDirectory
+from experiment.vectorized.grouping import check_modules
 from experiment.vectorized.loaders import StackedData
 from experiment.vectorized.member import Member
 from experiment.vectorized.module import StackedModule, count_arguments
 from experiment.vectorized.recorder import Recorder
 from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.streams import Streams
+from experiment.vectorized.training import make_trainer
 
-COMPARED = 2  # runs
+TRIED, COMPARED = 4, 2  # runs
+FEWEST, MOST = 16, 1024  # runs together
+CACHE = 8 * 2**20  # bytes that a step of all runs may keep on a CPU: about a cache of the last level
+MEMORY = 2**30  # on an accelerator that does not say how much it has
 TOLERANCE = 1e-4  # relative: rounding makes less, an error in what belongs to which run makes more
 REASONS = {  # what torch says, in words
     ".item()": "its step depends on values, by .item() or if",
@@ -23,30 +31,64 @@ REASONS = {  # what torch says, in words
 }
 
 
-def try_together(members: Sequence[Member]) -> None:
+def choose_batch_size(runs: Sequence[tuple[RunDirectory, DictConfig]]) -> int:
+    """Try a step of a few runs of one structure, and return how many are best trained together.
+
+    Raises:
+        NotVectorizable: they cannot be trained together.
+    """
+    trainer = make_trainer(runs[0][1])
+    members = [Member.make(index, directory, config, trainer) for index, (directory, config) in enumerate(runs)]
+    check_modules(members[0].model, members[0].data)
+    size = _try_together(members, trainer.precision_plugin) / len(members)
+    return int(min(max(_room(trainer.strategy.root_device) / size, FEWEST), MOST))
+
+
+def _room(device: torch.device) -> float:
+    """Return how many bytes a step of all runs may keep on a device."""
+    if device.type == "cpu":
+        return CACHE
+    return torch.cuda.mem_get_info(device)[0] / 4 if device.type == "cuda" else MEMORY
+
+
+def _try_together(members: Sequence[Member], precision: Precision) -> int:
     """Compute one training step of several runs together, and compare it with those of some alone.
+
+    Returns:
+        How many bytes the step keeps for its backward pass.
 
     Raises:
         NotVectorizable: that fails, or comes to something else.
     """
     streams = Streams([member.config.seed for member in members])
     data = StackedData([member.data for member in members], streams)
+    sizes: dict[int, int] = {}
+
+    def measure(tensor: Tensor) -> Tensor:
+        sizes[tensor.data_ptr()] = tensor.nbytes
+        return tensor
+
     try:
         stack = StackedModule([member.model for member in members], [member.optimizer for member in members], streams)
         stack.configure_optimizers()
         data.prepare_data()
         data.setup("fit")
-        batch = next(iter(data.train_dataloader()))
+        batch = precision.convert_input(next(iter(data.train_dataloader())))
         attributes = _attributes(members[0])
         streams.begin_epoch(0)
-        stack.training_step(batch, 0).backward()
+        saved = torch.autograd.graph.saved_tensors_hooks(measure, lambda tensor: tensor)
+        with precision.train_step_context(), saved:
+            loss = stack.training_step(batch, 0)
+        loss.backward()
         if _attributes(members[0]) != attributes:
             raise NotVectorizable("its step changes an attribute of the module")
-        _compare(members[:COMPARED], batch, stack.losses, streams)
+        with precision.train_step_context():
+            _compare(members[:COMPARED], batch, stack.losses, streams)
     except NotVectorizable:
         raise
     except Exception as error:  # whatever somebody's step makes torch raise
         raise NotVectorizable(_explain(error)) from error
+    return sum(sizes.values())
 
 
 def _attributes(member: Member) -> dict[str, int]:
