@@ -4,7 +4,6 @@ import traceback
 from collections.abc import Iterable
 from typing import Self
 
-from hydra.errors import InstantiationException
 from omegaconf.errors import InterpolationKeyError
 
 
@@ -31,8 +30,6 @@ def format_error(error: BaseException | None) -> str:
         return str(error)
     if isinstance(error, InterpolationKeyError):
         return f"{error.full_key}: {str(error).splitlines()[0]}"
-    if isinstance(error, InstantiationException) and error.__cause__:
-        error = error.__cause__
     frames = traceback.extract_tb(error.__traceback__)
     place = f" (at {frames[-1].filename}:{frames[-1].lineno}; HYDRA_FULL_ERROR=1 shows the traceback)" if frames else ""
     return f"{type(error).__name__}: {error}{place}"

@@ -1,6 +1,5 @@
 """The places of a run's checkpoint files, and the moves between them."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,7 +59,7 @@ class CheckpointPlaces:
         replace(self.next, self.last)
 
     def use_last_as_best(self, is_best: bool, is_scheduled: bool) -> None:
-        """Keep the last state as the best one, if it is, or if there is none.
+        """Keep the last state as the best one, if it is, or if there is none; the directory must be synced then.
 
         Args:
             is_best: whether it is.
@@ -70,10 +69,7 @@ class CheckpointPlaces:
             return
         if self.best.exists() and not is_scheduled:
             link(self.best, self.runner_up)
-        shutil.copyfile(self.last, self.next_best)
-        sync_files([self.next_best])
-        replace(self.next_best, self.best)
-        sync_files([self.directory])
+        link(self.last, self.best)
 
 
 def place_together(runs: Sequence[CheckpointPlaces], name: str) -> None:

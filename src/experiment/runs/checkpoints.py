@@ -15,6 +15,7 @@ from experiment.runs.callback import LeanCallback
 from experiment.runs.checkpoint_files import state_name
 from experiment.runs.checkpoint_places import CheckpointPlaces
 from experiment.runs.distributed import agree
+from experiment.runs.files import sync_files
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.loop_progress import (
     describe_stop,
@@ -175,6 +176,7 @@ class Checkpoints(LeanCallback, Checkpoint):
             is_scheduled: a longer run has that validation too.
         """
         self.places.use_last_as_best(self.is_best or self.best_score.value is None, is_scheduled)
+        sync_files([self.places.directory])
 
     def _is_due(self, trainer: Trainer) -> bool:
         return bool(agree(trainer, time.monotonic() >= self.due_at or self.signals.received is not None))

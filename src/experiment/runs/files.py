@@ -73,6 +73,8 @@ def _sync(path: Path) -> None:
 
 def link(file: Path, name: Path) -> None:
     """Give a file another name too; on a file system without links, copy it."""
+    if name.exists() and name.samefile(file):  # to replace it would leave both
+        return
     partial = name.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     try:

@@ -5,7 +5,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import hydra
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import (
@@ -119,7 +118,7 @@ def _trainer(arguments: dict[str, Any]) -> HorizonTrainer:
 def _make(config: DictConfig, group: str, name: Any) -> Any:
     """Make the value of a key, whose targets have been checked."""
     value = config[group][name]
-    return hydra.utils.instantiate(value, _convert_="all") if isinstance(value, Container) else value
+    return targets.make(resolved_data(value)) if isinstance(value, Container) else value
 
 
 def _format_argument(config: DictConfig, name: str, value: Any) -> str:
@@ -136,8 +135,6 @@ def _problems(what: str, attempt: Callable[[], object]) -> Iterator[str]:
     except ConfigurationError:
         raise
     except Exception as error:
-        while error.__cause__ and type(error).__module__.startswith("hydra."):
-            error = error.__cause__  # type: ignore[assignment]
         yield f"{what}: {' '.join(str(error).split()) or type(error).__name__}"
 
 

@@ -17,6 +17,7 @@ from experiment.runs.directory import RunDirectory
 from experiment.runs.instantiable import check_instantiable
 from experiment.runs.monitored import MonitoredMetrics
 from experiment.runs.progress import TimedProgressBar
+from experiment.runs.randomness import seed_streams
 from experiment.runs.recorded import check_recorded_values
 
 
@@ -24,7 +25,7 @@ def make_model_and_data(config: DictConfig) -> tuple[LightningModule, LightningD
     """Make the two, each from the beginning of the seed's streams, so that neither depends on the other."""
     seed_everything(config.seed, workers=True, verbose=False)
     data = targets.instantiate(config, "data")
-    seed_everything(config.seed, workers=True, verbose=False)
+    seed_streams(config.seed)
     return targets.instantiate(config, "model"), data
 
 

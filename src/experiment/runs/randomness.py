@@ -91,13 +91,17 @@ def own_generators(loaders: Iterable[DataLoader[Any]]) -> dict[torch.Generator, 
 def seed_epoch(seed: int, epoch: int) -> None:
     """Let every stream begin where it begins in an epoch of a run with that seed."""
     block, place = divmod(epoch, BLOCK)
-    epoch_seed = _seeds(seed, block)[place]
-    random.seed(epoch_seed)
-    np.random.seed(epoch_seed)
+    seed_streams(_seeds(seed, block)[place])
+
+
+def seed_streams(seed: int) -> None:
+    """Seed every stream."""
+    random.seed(seed)
+    np.random.seed(seed)
     # As torch.manual_seed does, which however traces its caller for each kind of device that is absent.
-    torch.default_generator.manual_seed(epoch_seed)
+    torch.default_generator.manual_seed(seed)
     if torch.accelerator.is_available():
-        torch.get_device_module().manual_seed_all(epoch_seed)
+        torch.get_device_module().manual_seed_all(seed)
 
 
 @functools.lru_cache(maxsize=MAX_RUNS)

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from experiment.runs.checkpoint_places import CheckpointPlaces, place_together
 from experiment.runs.checkpoints import Checkpoints
+from experiment.runs.files import sync_files
 from experiment.runs.loss import TAG, LossMonitor
 from experiment.runs.randomness import Randomness
 from experiment.runs.resumability import is_stateful
@@ -192,7 +193,8 @@ class StackedCheckpoints(Checkpoints):
     def _write(self, trainer: Trainer, path: Path, is_resumable: bool) -> str:
         state = self._capture(trainer, is_resumable)
         for member in self.kept:
-            if best := self.best_states.get(member.index):
+            best = self.best_states.get(member.index)
+            if best and not member.is_best:  # else it is replaced as soon as training has ended
                 best.write(member, member.places.next_best)
             state.write(member, member.places.next)
         self.best_states = {}
@@ -208,6 +210,7 @@ class StackedCheckpoints(Checkpoints):
     def finish(self, is_scheduled: bool) -> None:
         for member in self.kept:
             member.places.use_last_as_best(member.is_best or member.best_score.value is None, is_scheduled)
+        sync_files([member.places.directory for member in self.kept])
 
     def seconds_of(self, member: Member) -> float:
         """Return how long a run was trained: its earlier starts, and its share of this one."""
