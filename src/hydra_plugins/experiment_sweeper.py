@@ -18,7 +18,7 @@ from experiment.configuration.loading import SEARCH_KEY, without_search
 from experiment.configuration.validation import validate
 from experiment.sweeps.grid import expand, run_grid
 from experiment.sweeps.sweep import Sweep
-from experiment.sweeps.worker import WorkerTask, count_cores
+from experiment.sweeps.worker import WorkerTask, count_workers
 
 
 class ExperimentSweeper(Sweeper):
@@ -50,7 +50,7 @@ class ExperimentSweeper(Sweeper):
         launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task, config=config
         )
-        workers = self.workers or _count_workers(config.hydra.launcher)
+        workers = self.workers or count_workers(config.hydra.launcher.get("n_jobs"))
         self.loader = hydra_context.config_loader
         self.runs = Sweep(self.loader, config, launcher, task, workers, self.max_batch_size)
 
@@ -75,12 +75,6 @@ class ExperimentSweeper(Sweeper):
 
         run_search(self.runs, config.search, without_search(fixed), swept)
         return self.runs.directory
-
-
-def _count_workers(launcher: DictConfig) -> int:
-    """Return how many runs a launcher runs at once: its ``n_jobs``, counted as joblib does, or 1."""
-    number = launcher.get("n_jobs") or 1
-    return number if number > 0 else max(1, count_cores() + 1 + number)
 
 
 ConfigStore.instance().store(

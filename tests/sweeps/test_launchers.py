@@ -8,18 +8,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+import yaml
 
 from experiment.configuration import refusals
+from experiment.sweeps.worker import count_cores
 from tests.conftest import ROOT, metrics
 from tests.faults import result
 from tests.sweeps import slurm_standin
 
 SHORT = ["trainer.max_epochs=5", *(f"callbacks.{name}=null" for name in ("backprop", "graph", "decision_boundary"))]
+# A part of a configuration that records an environment variable of the process that trains.
+POLICY = {"extras": {"policy": "${oc.env:OMP_WAIT_POLICY,active}"}}
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 KILLER = """
@@ -50,7 +56,7 @@ def killed_by(*signals: int) -> list[str]:
     Path(f"mine/{module}.py").write_text(KILLER)
     killer = {"_target_": f"{module}.Killer", "seed": "${seed}", "signals": [*map(int, signals)]}
     config = {"callbacks": {"killer": killer}, "checkpoint": {"every_n_seconds": 0}}
-    Path("mine/experiment/killed.yaml").write_text(f"# @package _global_\n{json.dumps(config)}\n")
+    Path("mine/experiment/killed.yaml").write_text(f"# @package _global_\n{json.dumps(config | POLICY)}\n")
     return ["--config-dir", "mine", "experiment=killed", *SHORT]
 
 
@@ -68,9 +74,10 @@ def runs(directory: str) -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(Path(directory).glob("*/metrics.json"))}
 
 
-def assert_equal(directory: str, expected: str) -> None:
+def assert_equal(directory: str, expected: str, ordered: bool = True) -> None:
     """The runs, the table and the files of two sweeps are the same."""
-    assert rows(directory) == rows(expected)
+    order = list if ordered else partial(sorted, key=str)
+    assert order(rows(directory)) == order(rows(expected))
     assert runs(directory).keys() == runs(expected).keys()
     for ours, theirs in zip(runs(directory).values(), runs(expected).values(), strict=True):
         assert result(ours) == result(theirs)
@@ -80,7 +87,22 @@ def assert_equal(directory: str, expected: str) -> None:
         assert threads[0] == threads[1]
 
 
-def test_joblib_runs_equal_the_basic_launchers(train, capfd):
+def assert_passive(directory: str) -> None:
+    """OpenMP's idle threads leave the cores to other workers."""
+    configs = [yaml.safe_load((run / ".hydra/config.yaml").read_text()) for run in runs(directory).values()]
+    assert {config["extras"]["policy"] for config in configs} == {"PASSIVE"}
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """More threads than ``OMP_NUM_THREADS`` of the tests, so that it is seen whether workers have as many."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count_cores())
+    yield
+    torch.set_num_threads(before)
+
+
+def test_joblib_runs_equal_the_basic_launchers(train, threads, capfd):
     assert train("-m", "seed=0,1,2", *SHORT, "hydra.sweep.dir=basic") == 0
     expected = capfd.readouterr()
     assert train("-m", "seed=0,1,2", *SHORT, *JOBLIB, "hydra.sweep.dir=joblib") == 0
@@ -114,12 +136,13 @@ def test_runs_that_are_lost_with_a_worker_are_launched_again(train, capfd):
     assert "launched again" in capfd.readouterr().err
     assert train(*sweep, "hydra.sweep.dir=basic") == 0
     assert_equal("joblib", "basic")
+    assert_passive("joblib")
     starts = {name[-1]: len(steps(directory)) for name, directory in runs("joblib").items()}
     assert starts["1"] == 2
     assert max(starts[seed] for seed in "2345") == 1
 
 
-def test_submitit_runs_equal_the_basic_launchers(train):
+def test_submitit_runs_equal_the_basic_launchers(train, threads):
     assert train("-m", "seed=0,1", *SHORT, "hydra.sweep.dir=basic") == 0
     assert train("-m", "seed=0,1", *SHORT, "hydra/launcher=submitit_local", "hydra.sweep.dir=submitit") == 0
     assert_equal("submitit", "basic")
@@ -148,6 +171,7 @@ def test_a_job_that_slurm_pre_empts_is_submitted_again_and_resumes(train, slurm)
     assert [path.name for path in slurm.glob("*.was_requeued")] == ["7_1.was_requeued"]
     assert train(*sweep, "hydra.sweep.dir=basic") == 0
     assert_equal("slurm_sweep", "basic")
+    assert_passive("slurm_sweep")
     assert sorted(len(steps(directory)) for directory in runs("slurm_sweep").values()) == [1, 2]
 
 

@@ -22,7 +22,7 @@ from experiment.configuration.validation import find_problems
 
 LAUNCHER = "hydra/launcher"
 # The extra that brings a launcher.
-LAUNCHER_EXTRAS = {"joblib": "joblib", "submitit_local": "submitit", "submitit_slurm": "submitit"}
+LAUNCHER_EXTRAS = {"joblib": "joblib", "ray": "ray", "submitit_local": "submitit", "submitit_slurm": "submitit"}
 
 
 def explain_hydra_error(error: BaseException, arguments: Sequence[str], config_name: str) -> BaseException:

@@ -106,7 +106,7 @@ class Sweep:
             raise
 
     def _launch(self, jobs: Sequence[Job], again: bool) -> list[JobReturn]:
-        self.task.waits = again  # for a run that another worker has not lost yet
+        self.task.before_launch(waits=again)  # for a run that another worker has not lost yet
         size = self.max_batch_size or len(jobs)
         returns: list[JobReturn] = []
         for start in range(0, len(jobs), size):
