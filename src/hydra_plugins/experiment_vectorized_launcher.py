@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
+from hydra.core.config_store import ConfigStore
 from hydra.core.utils import JobReturn, JobStatus, configure_log
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -15,10 +16,11 @@ class VectorizedLauncher(Launcher):
 
     Args:
         batch_size: how many runs are trained together at most, ``None`` for as many as the cache or the device holds.
+        n_jobs: how many trials of a search are trained together.
     """
 
-    def __init__(self, batch_size: int | None = None) -> None:
-        self.batch_size = batch_size
+    def __init__(self, batch_size: int | None, n_jobs: int) -> None:
+        self.batch_size, self.n_jobs = batch_size, n_jobs
         self.basic = BasicLauncher()
 
     @override
@@ -41,3 +43,10 @@ class VectorizedLauncher(Launcher):
             else:
                 returns += self.basic.launch([overrides], initial_job_idx + index)
         return returns
+
+
+ConfigStore.instance().store(
+    group="hydra/launcher",
+    name="vectorized",
+    node={"_target_": f"{__name__}.VectorizedLauncher", "batch_size": None, "n_jobs": 16},
+)
