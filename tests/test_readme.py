@@ -44,7 +44,15 @@ def test_a_command_works(process, command):
     assert (done.returncode, done.stderr) == (0, "")
     assert "--help" in command or "tensorboard --logdir" in done.stdout
     results = [*Path("outputs").glob("**/metrics.json"), *Path("multirun").glob("**/metrics.json")]
-    expected = {"trials=10": 10, "trials=8": 8, "trials=5": 5, "-m --config-dir": 4, "-m optimizer": 6, "--help": 0}
+    expected = {
+        "launcher=vectorized": 24,
+        "trials=10": 10,
+        "trials=8": 8,
+        "trials=5": 5,
+        "-m --config-dir": 4,
+        "-m optimizer": 6,
+        "--help": 0,
+    }
     assert len(results) == next((count for part, count in expected.items() if part in command), 1)
     if "optimizer.lr=0.01,0.1,1" in command:
         assert re.search(r"```\n(optimizer.lr  runs.*?)```", README, re.DOTALL)[1] in done.stdout

@@ -176,7 +176,8 @@ class Checkpoints(LeanCallback, Checkpoint):
             is_scheduled: a longer run has that validation too.
         """
         self.places.use_last_as_best(self.is_best or self.best_score.value is None, is_scheduled)
-        sync_files([self.places.directory])
+        if self.places.directory.exists():  # else nothing was trained
+            sync_files([self.places.directory])
 
     def _is_due(self, trainer: Trainer) -> bool:
         return bool(agree(trainer, time.monotonic() >= self.due_at or self.signals.received is not None))

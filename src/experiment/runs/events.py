@@ -211,7 +211,8 @@ def _replace_files(directory: Path, events: Iterable[Event]) -> Path:
     for event in events:
         partial.add_event(event)
     partial.flush()
-    sync_files([partial.path])
+    if old:  # which the new file replaces
+        sync_files([partial.path])
     new = directory / f"events.out.tfevents.{second:010d}.{socket.gethostname()}"
     replace(partial.path, new)
     for path in old:

@@ -11,17 +11,19 @@ from lightning.pytorch import LightningModule, Trainer
 from typing_extensions import override
 
 from experiment.runs.checkpoint_places import CheckpointPlaces, place_together
-from experiment.runs.checkpoints import Checkpoints
+from experiment.runs.checkpoints import SAVING_SHARE, Checkpoints
 from experiment.runs.files import sync_files
 from experiment.runs.loss import TAG, LossMonitor
 from experiment.runs.randomness import Randomness
 from experiment.runs.resumability import is_stateful
 from experiment.runs.signals import SignalHandler
-from experiment.vectorized.log import StackedLog
+from experiment.vectorized.log import StackedLog, StateMark
 from experiment.vectorized.member import Member, hyper_parameters
 from experiment.vectorized.module import StackedModule
 from experiment.vectorized.optimizers import StackedOptimizer
 from experiment.vectorized.streams import Streams
+
+SAVE_SECONDS = 1e-3  # that a checkpoint of a small network takes
 
 
 class StackedRandomness(Randomness):
@@ -128,11 +130,6 @@ class StackedPlaces(CheckpointPlaces):
             places.begin()
 
     @override
-    def mark(self, name: str) -> None:
-        for places in self._kept:
-            places.mark(name)
-
-    @override
     def place(self, name: str) -> None:
         place_together(self._kept, name)
 
@@ -145,16 +142,18 @@ class StackedCheckpoints(Checkpoints):
 
     state_key = Checkpoints.__qualname__
 
-    def __init__(self, members: Sequence[Member], every_n_seconds: float, signals: SignalHandler) -> None:
+    def __init__(
+        self, members: Sequence[Member], log: StackedLog, every_n_seconds: float, signals: SignalHandler
+    ) -> None:
         super().__init__(StackedPlaces(members), every_n_seconds, signals, members[0].best_score)
-        self.members = members
+        self.members, self.stacked_log = members, log
         self.best_states: dict[int, StackedState] = {}  # by the index of the run
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
-        # Not at once, as a single run saves: to save many takes longer than a second of their training.
-        self.due_at = time.monotonic() + self.every_n_seconds
+        # Not at once, as a single run saves.
+        self.due_at = time.monotonic() + max(self.every_n_seconds, len(self.members) * SAVE_SECONDS / SAVING_SHARE)
 
     @override
     def _is_exact_within_epoch(self, trainer: Trainer) -> bool:
@@ -185,9 +184,10 @@ class StackedCheckpoints(Checkpoints):
         best = [member for member in self.kept if member.is_best]
         for member in best:
             member.is_best = False
-        self.best_states |= dict.fromkeys((member.index for member in best), self._capture(trainer, is_resumable))
+        state = self._capture(trainer, is_resumable)
         if is_resumable:
-            self.places.mark(self.name)
+            state.mark = self.stacked_log.mark(self.name)
+        self.best_states |= dict.fromkeys((member.index for member in best), state)
 
     @override
     def _write(self, trainer: Trainer, path: Path, is_resumable: bool) -> str:
@@ -210,7 +210,7 @@ class StackedCheckpoints(Checkpoints):
     def finish(self, is_scheduled: bool) -> None:
         for member in self.kept:
             member.places.use_last_as_best(member.is_best or member.best_score.value is None, is_scheduled)
-        sync_files([member.places.directory for member in self.kept])
+        sync_files([each for member in self.kept if (each := member.places.directory).exists()])
 
     def seconds_of(self, member: Member) -> float:
         """Return how long a run was trained: its earlier starts, and its share of this one."""
@@ -245,10 +245,13 @@ class StackedState:
         self.callbacks = [checkpoints.state_of(member) for member in checkpoints.members]
         (monitor,) = (each for each in trainer.callbacks if isinstance(each, StackedLossMonitor))  # type: ignore[attr-defined]
         self.losses = monitor.states()
+        self.mark: StateMark | None = None  # in the logs of the runs that write it
 
     def write(self, member: Member, path: Path) -> None:
         """Write the checkpoint of a run."""
         run = member.index
+        if self.mark:
+            self.mark.runs.add(run)
         names = [*member.model.state_dict()]
         own = {
             "state_dict": OrderedDict((name, self.tensors[name][run].clone()) for name in names),

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
 from google_crc32c import extend
 from google_crc32c import value as crc32c
-from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from torch import Tensor
 
 from experiment.runs.events import frame, masked
@@ -25,59 +25,82 @@ class StackedLog:
     """
 
     def __init__(self, loggers: Sequence[RunLogger | None]) -> None:
-        self.loggers = [*enumerate(loggers)]
+        self.loggers = loggers
         self.newest: dict[str, Tensor] = {}
-        self.waiting: list[tuple[str, int, float, Tensor]] = []  # name, step, wall time, values
+        self.waiting: list[_Entry] = []
 
     def log(self, scores: Mapping[str, Tensor], step: int) -> None:
         """Log scores, one for each run, at a step."""
-        now = time.time()
         for name, values in scores.items():
-            values = values.detach().float()
-            self.newest[name] = values
-            self.waiting.append((name, step, now, values))
+            self.newest[name] = values.detach().float()
+            self.waiting.append(_Scalars(name, step, self.newest[name]))
+
+    def mark(self, state: str) -> "StateMark":
+        """Mark that a state of that name may be saved; the mark is logged by the runs that are added to it."""
+        mark = StateMark(state)
+        self.waiting.append(mark)
+        return mark
 
     def unmute(self) -> None:
         """Log from here on."""
-        for _, logger in self.loggers:
+        for logger in self.loggers:
             if logger:
                 logger.unmute()
 
     def serialize(self) -> None:
         """Hand what is waiting to the logs of the runs."""
         waiting, self.waiting = self.waiting, []
-        if not waiting:
-            return
-        templates = [_Template(name, step, now) for name, step, now, _ in waiting]
-        table = np.stack([values.cpu().numpy() for *_, values in waiting]).astype("<f4")
-        newest = {name: index for index, (name, *_) in enumerate(waiting)}
-        for run, logger in self.loggers:
-            if logger:
-                column = [row.tobytes() for row in table[:, run]]
-                records = [template.fill(value) for template, value in zip(templates, column, strict=True)]
-                logger.log_serialized(b"".join(records), {name: float(table[i, run]) for name, i in newest.items()})
+        newest = {name: values.tolist() for name, values in self.newest.items()} if waiting else {}
+        for run, logger in enumerate(self.loggers):
+            if logger and waiting:
+                records = b"".join([entry.record(run) for entry in waiting])
+                logger.log_serialized(records, {name: values[run] for name, values in newest.items()})
 
 
-class _Template:
-    """The record of a scalar, whose value is the last four bytes of the event."""
+class _Entry(Protocol):
+    """Something that is logged for several runs."""
 
-    def __init__(self, name: str, step: int, wall_time: float) -> None:
+    def record(self, run: int) -> bytes:
+        """Return the record of its event in the log of a run, given by its index."""
+
+
+class _Scalars:
+    """A scalar of each run. All of the event is the same but the value, which is its last four bytes."""
+
+    def __init__(self, name: str, step: int, values: Tensor) -> None:
         summary = {"value": [{"tag": name, "simple_value": 1.0}]}
-        content = Event(wall_time=wall_time, step=step, summary=summary).SerializeToString()
-        self.content = content[:-4]
-        self.header = frame(content)[:12]
-        self.checksum = crc32c(self.content)
+        content = Event(wall_time=time.time(), step=step, summary=summary).SerializeToString()
+        self.content, self.header = content[:-4], frame(content)[:12]
+        self.checksum, self.values = crc32c(self.content), values.cpu().numpy().astype("<f4").tobytes()
 
-    def fill(self, value: bytes) -> bytes:
-        """Return the record with a value, a little-endian float32."""
+    def record(self, run: int) -> bytes:
+        """Return the record with the value of a run."""
+        value = self.values[4 * run : 4 * run + 4]
         return b"".join((self.header, self.content, value, masked(extend(self.checksum, value))))
+
+
+class StateMark:
+    """The mark of a state that a run can be resumed from, as ``EventLog.mark`` writes it.
+
+    Attributes:
+        runs: that have saved the state.
+    """
+
+    def __init__(self, state: str) -> None:
+        session = SessionLog(status=SessionLog.CHECKPOINT, checkpoint_path=state, msg="{}")
+        self.bytes = frame(Event(wall_time=time.time(), session_log=session).SerializeToString())
+        self.runs: set[int] = set()
+
+    def record(self, run: int) -> bytes:
+        """Return the mark, or nothing if the run has not saved the state."""
+        return self.bytes if run in self.runs else b""
 
 
 class RunLog:
     """The part of a ``StackedLog`` that is one run's: what its checkpoints need of it."""
 
     def __init__(self, stacked: StackedLog, run: int) -> None:
-        self.stacked, self.logger = stacked, stacked.loggers[run][1]
+        self.stacked, self.logger = stacked, stacked.loggers[run]
 
     def unmute(self) -> None:
         """Log from here on."""

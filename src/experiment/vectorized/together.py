@@ -80,4 +80,7 @@ def _train(members: Sequence[Member], overrides: Sequence[Sequence[str]]) -> Non
         StackedTraining(members, overrides).run()
     except BaseException as error:
         log.info("The runs ended early:", exc_info=error)
+        if isinstance(error, Exception):
+            for member in members:  # which are trained one by one now
+                member.metrics.clear()
         raise

@@ -70,7 +70,7 @@ class StackedTraining:
         )
         self.data = StackedData([member.data for member in members], self.streams)
         self.loss = StackedLossMonitor(members, self.log)
-        self.checkpoints = StackedCheckpoints(members, self.config.checkpoint.every_n_seconds, self.signals)
+        self.checkpoints = StackedCheckpoints(members, self.log, self.config.checkpoint.every_n_seconds, self.signals)
         callbacks = [SavePoints(self.checkpoints, [RunLog(self.log, 0)]), StackedRandomness(self.streams), self.loss]
         scored = is_overridden("validation_step", members[0].model)
         unscored = {} if scored and is_overridden("val_dataloader", members[0].data) else {"limit_val_batches": 0}
