@@ -2,10 +2,14 @@
 
 import hashlib
 import json
+import logging
 import os
 import runpy
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +25,25 @@ from experiment.configuration import own_code
 ROOT = Path(__file__).parent.parent
 
 
+@contextmanager
+def handlers_restored() -> Iterator[None]:
+    """Restore the handlers of the log: those that Hydra adds write to the streams of one test."""
+    root = logging.getLogger()
+    handlers = [*root.handlers]
+    try:
+        yield
+    finally:
+        root.handlers = handlers
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Each test works in an empty directory of its own, and leaves neither named directories nor modules of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(own_code, "_named", [])
     monkeypatch.setattr(sys, "path", [*sys.path])
-    yield tmp_path
+    with handlers_restored():
+        yield tmp_path
     for name, module in [*sys.modules.items()]:
         if str(vars(module).get("__file__")).startswith(str(tmp_path)):
             del sys.modules[name]
@@ -36,16 +52,16 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 @pytest.fixture
 def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """``python train.py …``, in this process; returns the exit status."""
+    return partial(_train, monkeypatch)
 
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        try:
-            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-        except SystemExit as stop:
-            return stop.code if isinstance(stop.code, int) else 1
-        return 0
 
-    return run
+def _train(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    try:
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    return 0
 
 
 @pytest.fixture
@@ -57,6 +73,22 @@ def run(train: Callable[..., int]) -> Callable[..., Path]:
         return Path(name)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of five epochs, for ``short_run`` to copy."""
+    directory = tmp_path_factory.mktemp("shared")
+    with chdir(directory), handlers_restored(), pytest.MonkeyPatch.context() as monkeypatch:
+        assert _train(monkeypatch, "trainer.max_epochs=5", "hydra.run.dir=run") == 0
+    return directory / "run"
+
+
+@pytest.fixture
+def short_run(elsewhere: Path, shared_run: Path) -> Path:
+    """A finished run of five epochs in the directory ``run``, for tests of what is done with a run afterwards."""
+    shutil.copytree(shared_run, "run")
+    return Path("run")
 
 
 class Reference(nn.Module):
