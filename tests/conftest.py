@@ -3,9 +3,11 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import runpy
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager
@@ -18,9 +20,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side, one
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch import nn
 
 from experiment.configuration import own_code
+from experiment.runs import checkpoints
+from experiment.runs.loss import LossMonitor
 
 ROOT = Path(__file__).parent.parent
 
@@ -89,6 +94,35 @@ def short_run(elsewhere: Path, shared_run: Path) -> Path:
     """A finished run of five epochs in the directory ``run``, for tests of what is done with a run afterwards."""
     shutil.copytree(shared_run, "run")
     return Path("run")
+
+
+@pytest.fixture
+def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let each process that is forked from this one kill itself after a batch of the n-th run that it trains.
+
+    Or send itself another signal. The batches of a run are counted from 0, those before a resume too; ``None``: after
+    none. A state is saved after each batch if ``checkpoint.every_n_seconds=0``.
+    """
+    original = LossMonitor.on_train_batch_end
+    fatal: tuple[int | None, int] = (None, 1)
+    sent = signal.SIGKILL
+    trainers: list[Trainer] = []
+
+    def on_train_batch_end(self: LossMonitor, trainer: Trainer, *arguments: Any) -> None:
+        if trainer not in trainers:
+            trainers.append(trainer)
+        if (trainer.fit_loop.total_batch_idx, len(trainers)) == fatal:
+            os.kill(os.getpid(), sent)
+        original(self, trainer, *arguments)
+
+    def arm(batch: int | None, run: int = 1, number: signal.Signals = signal.SIGKILL) -> None:
+        nonlocal fatal, sent
+        fatal, sent = (batch, run), number
+        trainers.clear()
+
+    monkeypatch.setattr(checkpoints, "SAVING_SHARE", math.inf)
+    monkeypatch.setattr(LossMonitor, "on_train_batch_end", on_train_batch_end)
+    return arm
 
 
 class Reference(nn.Module):
