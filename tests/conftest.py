@@ -2,10 +2,16 @@
 
 import hashlib
 import json
+import logging
+import math
 import os
 import runpy
+import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +20,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run side by side, one
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import Trainer
 from torch import nn
 
 from experiment.configuration import own_code
+from experiment.runs import checkpoints
+from experiment.runs.loss import LossMonitor
 
 ROOT = Path(__file__).parent.parent
+
+
+@contextmanager
+def handlers_restored() -> Iterator[None]:
+    """Restore the handlers of the log: those that Hydra adds write to the streams of one test."""
+    root = logging.getLogger()
+    handlers = [*root.handlers]
+    try:
+        yield
+    finally:
+        root.handlers = handlers
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +47,8 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(own_code, "_named", [])
     monkeypatch.setattr(sys, "path", [*sys.path])
-    yield tmp_path
+    with handlers_restored():
+        yield tmp_path
     for name, module in [*sys.modules.items()]:
         if str(vars(module).get("__file__")).startswith(str(tmp_path)):
             del sys.modules[name]
@@ -36,16 +57,16 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 @pytest.fixture
 def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """``python train.py …``, in this process; returns the exit status."""
+    return partial(_train, monkeypatch)
 
-    def run(*arguments: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        try:
-            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-        except SystemExit as stop:
-            return stop.code if isinstance(stop.code, int) else 1
-        return 0
 
-    return run
+def _train(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
+    try:
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else 1
+    return 0
 
 
 @pytest.fixture
@@ -57,6 +78,51 @@ def run(train: Callable[..., int]) -> Callable[..., Path]:
         return Path(name)
 
     return start
+
+
+@pytest.fixture(scope="session")
+def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of five epochs, for ``short_run`` to copy."""
+    directory = tmp_path_factory.mktemp("shared")
+    with chdir(directory), handlers_restored(), pytest.MonkeyPatch.context() as monkeypatch:
+        assert _train(monkeypatch, "trainer.max_epochs=5", "hydra.run.dir=run") == 0
+    return directory / "run"
+
+
+@pytest.fixture
+def short_run(elsewhere: Path, shared_run: Path) -> Path:
+    """A finished run of five epochs in the directory ``run``, for tests of what is done with a run afterwards."""
+    shutil.copytree(shared_run, "run")
+    return Path("run")
+
+
+@pytest.fixture
+def kill_after(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let each process that is forked from this one kill itself after a batch of the n-th run that it trains.
+
+    Or send itself another signal. The batches of a run are counted from 0, those before a resume too; ``None``: after
+    none. A state is saved after each batch if ``checkpoint.every_n_seconds=0``.
+    """
+    original = LossMonitor.on_train_batch_end
+    fatal: tuple[int | None, int] = (None, 1)
+    sent = signal.SIGKILL
+    trainers: list[Trainer] = []
+
+    def on_train_batch_end(self: LossMonitor, trainer: Trainer, *arguments: Any) -> None:
+        if trainer not in trainers:
+            trainers.append(trainer)
+        if (trainer.fit_loop.total_batch_idx, len(trainers)) == fatal:
+            os.kill(os.getpid(), sent)
+        original(self, trainer, *arguments)
+
+    def arm(batch: int | None, run: int = 1, number: signal.Signals = signal.SIGKILL) -> None:
+        nonlocal fatal, sent
+        fatal, sent = (batch, run), number
+        trainers.clear()
+
+    monkeypatch.setattr(checkpoints, "SAVING_SHARE", math.inf)
+    monkeypatch.setattr(LossMonitor, "on_train_batch_end", on_train_batch_end)
+    return arm
 
 
 class Reference(nn.Module):

@@ -57,6 +57,33 @@ RUNS: dict[str, list[str]] = {
 }
 
 
+def fork(arguments: Sequence[str], output: Path) -> int:
+    """Start ``python train.py`` in a process of its own, which prints to a file; returns its id."""
+    if child := os.fork():
+        return child
+    status = 1
+    try:
+        with open(output, "ab", 0) as out:
+            os.dup2(out.fileno(), 1)
+            os.dup2(out.fileno(), 2)
+        sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
+        sys.argv = ["train.py", *arguments]
+        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
+        status = 0
+    except SystemExit as stop:
+        status = stop.code if isinstance(stop.code, int) else 1
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError):  # of a full disk
+                stream.flush()
+        os._exit(status)
+
+
+def wait(child: int) -> int:
+    """Wait for a process that was forked; returns its exit status."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 def start(
     arguments: Sequence[str],
     directory: Path,
@@ -69,24 +96,7 @@ def start(
     It is killed after some seconds, of ``training`` if so, if it has not come to its end by then.
     """
     begun = len(steps(directory))
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            with open(f"{directory}.out", "ab", 0) as out:
-                os.dup2(out.fileno(), 1)
-                os.dup2(out.fileno(), 2)
-            sys.stdout, sys.stderr = os.fdopen(1, "w"), os.fdopen(2, "w")
-            sys.argv = ["train.py", *arguments, f"hydra.run.dir={quote_for_hydra(str(directory))}"]
-            runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-            status = 0
-        except SystemExit as stop:
-            status = stop.code if isinstance(stop.code, int) else 1
-        finally:
-            for stream in (sys.stdout, sys.stderr):
-                with suppress(OSError):  # of a full disk
-                    stream.flush()
-            os._exit(status)
+    child = fork([*arguments, f"hydra.run.dir={quote_for_hydra(str(directory))}"], Path(f"{directory}.out"))
     if kill_after is not None:
         until = time.monotonic() + kill_after
         while time.monotonic() < until:
@@ -96,7 +106,7 @@ def start(
             if training and len(steps(directory)) == begun:
                 until = time.monotonic() + kill_after
         os.kill(child, number)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    return wait(child)
 
 
 def result(directory: Path) -> dict[str, Any]:

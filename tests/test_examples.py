@@ -3,7 +3,6 @@
 import ast
 import itertools
 import math
-import os
 import re
 import shlex
 import signal
@@ -19,8 +18,6 @@ import torch
 
 import experiment
 from experiment import evaluate
-from experiment.runs import checkpoints
-from experiment.runs.loss import LossMonitor
 from tests import faults
 from tests.conftest import ROOT, checkpoint, metrics
 from tests.runs.test_run import curve
@@ -85,26 +82,6 @@ def test_its_file_knows_nothing_of_this_project_and_is_short(example):
     assert not any(name.startswith("experiment") for name in names)
 
 
-@pytest.fixture
-def kill_after(monkeypatch) -> Callable[[int], None]:
-    """Let each process that this one forks kill itself after a batch; ``-1``: after none."""
-    monkeypatch.setattr(checkpoints, "SAVING_SHARE", math.inf)
-    original = LossMonitor.on_train_batch_end
-    fatal = -1
-
-    def on_train_batch_end(self, trainer, *arguments):
-        if trainer.fit_loop.total_batch_idx == fatal:
-            os.kill(os.getpid(), signal.SIGKILL)
-        original(self, trainer, *arguments)
-
-    def arm(batch: int) -> None:
-        nonlocal fatal
-        fatal = batch
-
-    monkeypatch.setattr(LossMonitor, "on_train_batch_end", on_train_batch_end)
-    return arm
-
-
 @each_example
 def test_killed_twice_and_extended_it_equals_a_run_that_was_never_stopped(example, elsewhere, kill_after):
     start = example.arguments(*example.tiny, "checkpoint.every_n_seconds=0")
@@ -114,7 +91,7 @@ def test_killed_twice_and_extended_it_equals_a_run_that_was_never_stopped(exampl
     for batch, end in zip(example.kills, (shorter, longer), strict=True):
         kill_after(batch)
         assert faults.start([*start, example.until(end)], run) == -signal.SIGKILL
-        kill_after(-1)
+        kill_after(None)
         assert faults.start([*start, example.until(end)], run) == 0
     assert len(set(faults.steps(run))) == 4  # a start, a resume, an extension, a resume: each from a later step
     assert faults.result(run) == faults.result(straight)

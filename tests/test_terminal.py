@@ -1,6 +1,7 @@
 """The commands on any terminal, from any directory, and without torch where it is not needed."""
 
 import ast
+import io
 import os
 import re
 import subprocess
@@ -45,8 +46,6 @@ def without_times(text: str) -> str:
     [
         ([TRAIN, "--help"], ["a whole number ≥ 1", "a·x + b·y + c"], 0),
         ([TRAIN, "optimizer.lr=-1"], ["a number ≥ 0"], 1),
-        ([TRAIN, "-m", "seed=0,1", "trainer.max_epochs=2"], [" ± "], 0),
-        (["-m", "experiment.explain"], ["Σ", "δ", "∂", "−"], 0),
     ],
 )
 def test_a_terminal_without_a_character_shows_its_spelling(elsewhere, arguments, shown, status):
@@ -56,6 +55,33 @@ def test_a_terminal_without_a_character_shows_its_spelling(elsewhere, arguments,
     for encoding in ("cp1252", "ascii"):
         limited = python(*arguments, encoding=encoding, status=status)
         assert without_times(limited) == without_times(spell_out(full, encoding))
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"), [("sweep", [" ± "]), ("explain", ["Σ", "δ", "∂", "−"])], ids=["sweep", "explain"]
+)
+def test_a_terminal_shows_the_spelling_of_all_that_is_trained_and_explained(train, monkeypatch, command, shown):
+    """In this process, with streams of the terminal's encoding."""
+
+    def show(encoding: str) -> str:
+        streams = [io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2)]
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", streams[0])
+            patch.setattr(sys, "stderr", streams[1])
+            patch.setattr(sys, "argv", ["explain"])
+            if command == "sweep":
+                assert train("-m", "seed=0,1", "trainer.max_epochs=2") == 0
+            else:
+                explain.main()
+        for stream in streams:
+            stream.flush()
+        return b"".join(stream.buffer.getvalue() for stream in streams).decode(encoding)
+
+    full = show("utf-8")
+    for text in shown:
+        assert text in full
+    for encoding in ("cp1252", "ascii"):
+        assert without_times(show(encoding)) == without_times(spell_out(full, encoding))
 
 
 def test_a_character_that_is_not_our_own_is_escaped(elsewhere):

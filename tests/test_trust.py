@@ -58,33 +58,31 @@ def redirect(path: Path, target: Path) -> None:
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_code_in_the_directory_is_not_imported(run, command, name):
-    directory = run(SHORT)
-    (directory / "evil.py").write_text(EVIL.format(ran=Path("ran").absolute()))
-    edit(directory, "model._target_", "evil.Evil")
-    sources = [{"path": str(directory.absolute()), "schema": "file", "provider": "command-line"}]
-    edit(directory, "hydra.runtime.config_sources", sources, "hydra")
+def test_code_in_the_directory_is_not_imported(short_run, command, name):
+    (short_run / "evil.py").write_text(EVIL.format(ran=Path("ran").absolute()))
+    edit(short_run, "model._target_", "evil.Evil")
+    sources = [{"path": str(short_run.absolute()), "schema": "file", "provider": "command-line"}]
+    edit(short_run, "hydra.runtime.config_sources", sources, "hydra")
     message = command(name)
     assert "model._target_=evil.Evil: cannot be imported" in str(message)
     assert "--config-dir" in str(message)
     assert not Path("ran").exists()
-    assert command(name, "--config-dir", str(directory)) != 2  # which the user may name
+    assert command(name, "--config-dir", str(short_run)) != 2  # which the user may name
     assert Path("ran").exists()
     sys.modules.pop("evil", None)
 
 
 @pytest.mark.parametrize("arguments", [["draw", "."], ["repeat", ".", "../again"], ["explain", "."]])
-def test_the_current_directory_is_not_imported_from(run, arguments):
-    directory = run(SHORT)
+def test_the_current_directory_is_not_imported_from(short_run, arguments):
     for name in ("json", "yaml", "torch", "digits", "hydra_plugins/evil"):
-        (directory / name).parent.mkdir(exist_ok=True)
-        (directory / f"{name}.py").write_text(EVIL.format(ran=Path("ran").absolute()))
-    edit(directory, "model._target_", "digits.Evil")
+        (short_run / name).parent.mkdir(exist_ok=True)
+        (short_run / f"{name}.py").write_text(EVIL.format(ran=Path("ran").absolute()))
+    edit(short_run, "model._target_", "digits.Evil")
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     name, *rest = arguments
     done = subprocess.run(
         [sys.executable, "-m", f"experiment.{name}", *rest],
-        **{"cwd": directory, "env": environment, "capture_output": True, "text": True, "check": False},
+        **{"cwd": short_run, "env": environment, "capture_output": True, "text": True, "check": False},
     )
     assert not Path("ran").exists()
     assert done.returncode == 1
@@ -102,13 +100,12 @@ WRITTEN = (
 
 @pytest.mark.parametrize("name", WRITTEN)
 @pytest.mark.parametrize("exists", [True, False])
-def test_nothing_is_written_through_a_link(run, train, command, name, exists):
-    directory = run(SHORT)
+def test_nothing_is_written_through_a_link(short_run, train, command, name, exists):
     kept = Path("kept")
     if exists:
         kept.write_text("mine")
-    (directory / name).parent.mkdir(exist_ok=True)
-    redirect(directory / name, kept)
+    (short_run / name).parent.mkdir(exist_ok=True)
+    redirect(short_run / name, kept)
     train("trainer.max_epochs=7", "hydra.run.dir=run")
     command("draw")
     command("repeat")
@@ -117,8 +114,7 @@ def test_nothing_is_written_through_a_link(run, train, command, name, exists):
 
 
 @pytest.mark.parametrize("name", [".hydra", "checkpoints"])
-def test_nothing_is_written_into_a_linked_directory(run, train, command, capfd, name):
-    run(SHORT)
+def test_nothing_is_written_into_a_linked_directory(run, short_run, train, command, capfd, name):
     other = run(SHORT, "seed=1", name="other")
     redirect(Path("run") / name, other / name)
     before = snapshot(other)
@@ -133,10 +129,9 @@ def test_nothing_is_written_into_a_linked_directory(run, train, command, capfd, 
     "name",
     ["metrics.json", ".hydra/config.yaml", ".hydra/hydra.yaml", "checkpoints/last.ckpt", "events.out.tfevents.1"],
 )
-def test_a_named_pipe_is_not_opened(run, train, command, name):
-    directory = run(SHORT)
-    (directory / name).unlink(missing_ok=True)
-    os.mkfifo(directory / name)
+def test_a_named_pipe_is_not_opened(short_run, train, command, name):
+    (short_run / name).unlink(missing_ok=True)
+    os.mkfifo(short_run / name)
     train("trainer.max_epochs=7", "hydra.run.dir=run")
     for each in COMMANDS:
         command(each)
@@ -150,10 +145,9 @@ def test_a_named_pipe_is_not_opened(run, train, command, name):
         *("${oc.decode:seed}", "${oc.create:{a:1}}"),
     ],
 )
-def test_a_recorded_interpolation_reads_keys_alone(run, command, monkeypatch, name, value):
+def test_a_recorded_interpolation_reads_keys_alone(short_run, command, monkeypatch, name, value):
     monkeypatch.setenv("SECRET", "swordfish")
-    directory = run(SHORT)
-    path = directory / ".hydra/config.yaml"
+    path = short_run / ".hydra/config.yaml"
     path.write_text(path.read_text().replace("activation: relu", f"activation: {json.dumps(value)}"))
     message = str(command(name))
     assert "model.activation=" in message
@@ -192,8 +186,8 @@ def test_a_run_of_ones_own_may_read_the_environment(run, command, monkeypatch):
         ("trainer.profiler", {"_target_": "lightning.pytorch.profilers.SimpleProfiler", "filename": "/tmp/taken"}),
     ],
 )
-def test_a_recorded_object_writes_nowhere_else(run, command, name, key, node):
-    edit(run(SHORT), key, node)
+def test_a_recorded_object_writes_nowhere_else(short_run, command, name, key, node):
+    edit(short_run, key, node)
     message = str(command(name))
     assert f"{key}." in message
     assert "--trust" in message
@@ -211,9 +205,8 @@ def laughs(depth: int = 40) -> str:
     "text",
     [laughs(), json.dumps(laughs()), "[" * 100_000, "a" * 2_000_000, "\x00", "!!python/object/new:os.system [x]"],
 )
-def test_a_hostile_configuration_is_one_short_message(run, command, name, text):
-    directory = run(SHORT)
-    (directory / ".hydra/config.yaml").write_text(text)
+def test_a_hostile_configuration_is_one_short_message(short_run, command, name, text):
+    (short_run / ".hydra/config.yaml").write_text(text)
     message = command(name)
     assert str(message).startswith("run/.hydra/config.yaml is no configuration: ")
     assert len(str(message)) < 500
@@ -223,9 +216,8 @@ def test_a_hostile_configuration_is_one_short_message(run, command, name, text):
     "text", ["[]", "[1]", "3", '"x"', "null", '{"status": 3}', "[" * 100_000, '{"epoch": "x"}', ""]
 )
 @pytest.mark.parametrize("name", ["metrics.json", "provenance.json"])
-def test_a_document_of_another_shape_is_one_message(run, train, command, capfd, name, text):
-    directory = run(SHORT)
-    (directory / name).write_text(text)
+def test_a_document_of_another_shape_is_one_message(short_run, train, command, capfd, name, text):
+    (short_run / name).write_text(text)
     capfd.readouterr()
     status = train("trainer.max_epochs=7", "hydra.run.dir=run")
     error = capfd.readouterr().err
@@ -235,43 +227,38 @@ def test_a_document_of_another_shape_is_one_message(run, train, command, capfd, 
 
 
 @pytest.mark.parametrize("starts", [{}, 3, "x", [3], None])
-def test_recorded_starts_of_another_shape_do_no_harm(run, capfd, starts):
-    directory = run(SHORT)
-    (directory / "provenance.json").write_text(json.dumps({"starts": starts}))
+def test_recorded_starts_of_another_shape_do_no_harm(run, short_run, capfd, starts):
+    (short_run / "provenance.json").write_text(json.dumps({"starts": starts}))
     run("trainer.max_epochs=7")
-    assert json.loads((directory / "provenance.json").read_text())["starts"][-1]["step"] == 5
+    assert json.loads((short_run / "provenance.json").read_text())["starts"][-1]["step"] == 5
 
 
 @pytest.mark.parametrize("content", [{}, {"state_dict": 3}, {"state_dict": {}, "epoch": "x"}, [1], None])
-def test_a_checkpoint_of_another_shape_is_damaged(run, command, content):
-    directory = run(SHORT)
-    for path in directory.glob("checkpoints/*.ckpt"):
+def test_a_checkpoint_of_another_shape_is_damaged(short_run, command, content):
+    for path in short_run.glob("checkpoints/*.ckpt"):
         torch.save(content, path)
     assert "damaged" in str(command("draw"))
 
 
 @pytest.mark.parametrize("key", ["decision_boundary", "other"])
-def test_states_of_callbacks_of_another_shape_are_one_message(run, command, key):
-    directory = run(SHORT)
-    content = checkpoint(directory)
+def test_states_of_callbacks_of_another_shape_are_one_message(short_run, command, key):
+    content = checkpoint(short_run)
     content["callbacks"] = {name: {key: 3} for name in content["callbacks"]}
-    torch.save(content, directory / "checkpoints/last.ckpt")
+    torch.save(content, short_run / "checkpoints/last.ckpt")
     assert "checkpoint" in str(command("draw"))
 
 
-def test_a_message_does_not_command_the_terminal(run, command):
-    directory = run(SHORT)
-    edit(directory, "model._target_", "x\x1b]0;owned\x07")
+def test_a_message_does_not_command_the_terminal(short_run, command):
+    edit(short_run, "model._target_", "x\x1b]0;owned\x07")
     message = str(command("draw"))
     assert "\x1b" not in message
     assert "\\x1b]0;owned\\x07" in message
 
 
-def test_recorded_overrides_are_text(run, command, monkeypatch):
+def test_recorded_overrides_are_text(short_run, command, monkeypatch):
     monkeypatch.setenv("SECRET", "swordfish")
-    directory = run(SHORT)
-    edit(directory, "hydra.overrides.task", ["seed=${oc.env:SECRET}"], "hydra")
-    edit(directory, "hydra.sweeper.callbacks", {"x": {"_target_": "os.system", "command": "touch ran"}}, "hydra")
+    edit(short_run, "hydra.overrides.task", ["seed=${oc.env:SECRET}"], "hydra")
+    edit(short_run, "hydra.sweeper.callbacks", {"x": {"_target_": "os.system", "command": "touch ran"}}, "hydra")
     assert command("repeat") == 0
     assert not Path("ran").exists()
     for path in Path("again").rglob("*"):

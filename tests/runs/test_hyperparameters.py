@@ -57,8 +57,7 @@ def sort(ask: Callable[..., Any], columns: list[dict[str, Any]], column: dict[st
     return ask("plugin/hparams/session_groups", json.dumps(ROWS | {"colParams": parameters}).encode())["sessionGroups"]
 
 
-@pytest.mark.parametrize("fast", [True, False])
-def test_every_column_sorts_up_and_down(train, module, fast):
+def test_every_column_sorts_up_and_down(train, module):
     """Null, numbers, words, lists and truth values in one column, and runs of other classes in the same directory."""
     widths = "model.width=null,10,9,0.5,wide,true,[1,2],'7'"
     assert train("-m", *module, widths, "hydra.sweep.dir=s/module") == 0
@@ -67,22 +66,27 @@ def test_every_column_sorts_up_and_down(train, module, fast):
         train("-m", "optimizer=sgd,adam", "data.batch_size=null,50", "trainer.max_epochs=1", "hydra.sweep.dir=s") == 0
     )
     assert train("trainer.max_epochs=2", "optimizer.lr=1e37", "hydra.run.dir=s/diverged") == 0
-    with server("s", fast) as ask:
-        found = eventually(lambda: sort(ask, [], {}, ""), lambda groups: len(groups) == 14)
-        assert len(found) == 14
-        infos = ask("plugin/hparams/experiment", b'{"experimentName": ""}')["hparamInfos"]
-        keys = {each["name"] for each in infos} | {key for group in found for key in group["hparams"]}
-        columns = [{"hparam": key} for key in sorted(keys)]
-        columns += [{"metric": {"tag": tag, "group": ""}} for tag in SCORES]
-        for column in columns:
-            for order in ("ORDER_ASC", "ORDER_DESC"):
-                assert len(sort(ask, columns, column, order)) == 14
-        cells = [
-            group["hparams"].get("model.width") for group in sort(ask, columns, {"hparam": "model.width"}, "ORDER_ASC")
-        ]
-        assert [cell for cell in cells if cell is not None] == [0.5, 9, 10]
-        texts = {group["hparams"].get("model.width (text)") for group in found}
-        assert texts == {None, "wide", "true", "[1, 2]", "7"}
+    for fast in (True, False):
+        with server("s", fast) as ask:
+            assert_every_column_sorts(ask)
+
+
+def assert_every_column_sorts(ask: Callable[..., Any]) -> None:
+    found = eventually(lambda: sort(ask, [], {}, ""), lambda groups: len(groups) == 14)
+    assert len(found) == 14
+    infos = ask("plugin/hparams/experiment", b'{"experimentName": ""}')["hparamInfos"]
+    keys = {each["name"] for each in infos} | {key for group in found for key in group["hparams"]}
+    columns = [{"hparam": key} for key in sorted(keys)]
+    columns += [{"metric": {"tag": tag, "group": ""}} for tag in SCORES]
+    for column in columns:
+        for order in ("ORDER_ASC", "ORDER_DESC"):
+            assert len(sort(ask, columns, column, order)) == 14
+    cells = [
+        group["hparams"].get("model.width") for group in sort(ask, columns, {"hparam": "model.width"}, "ORDER_ASC")
+    ]
+    assert [cell for cell in cells if cell is not None] == [0.5, 9, 10]
+    texts = {group["hparams"].get("model.width (text)") for group in found}
+    assert texts == {None, "wide", "true", "[1, 2]", "7"}
 
 
 def columns_and_row(*overrides: str, **model: Any) -> tuple[dict[str, Any], dict[str, Any]]:

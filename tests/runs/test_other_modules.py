@@ -70,27 +70,33 @@ def saves_whenever_it_can(monkeypatch):
     monkeypatch.setattr(checkpoints, "SAVING_SHARE", math.inf)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_a_killed_run_resumes_exactly(case, elsewhere, monkeypatch):
+@pytest.mark.parametrize("case", [case for case in CASES if case != "averaged at the end"])
+def test_killed_twice_and_extended_it_equals_a_run_that_was_never_stopped(case, elsewhere, monkeypatch):
     module, overrides = CASES[case]
-    assert faults.start(arguments(module, *overrides), elsewhere / "straight") == 0
+    straight, run = elsewhere / "straight", elsewhere / "run"
+    assert faults.start(arguments(module, *overrides), straight) == 0
+    for batch, epochs in ((6, 3), (17, 6)):
+        start = arguments(module, *overrides, f"trainer.max_epochs={epochs}")
+        monkeypatch.setenv("DIE_AT", str(batch))
+        assert faults.start(start, run) == 9
+        monkeypatch.delenv("DIE_AT")
+        assert faults.start(start, run) == 0
+    assert faults.steps(run)[-1] > faults.steps(run)[1] > 0  # each kill came after a state was saved
+    assert faults.result(run) == faults.result(straight)
+
+
+def test_killed_twice_it_resumes_exactly_where_a_longer_run_is_another(elsewhere, monkeypatch):
+    """Stochastic weight averaging begins at a share of all epochs."""
+    module, overrides = CASES["averaged at the end"]
+    start, straight, run = arguments(module, *overrides), elsewhere / "straight", elsewhere / "run"
+    assert faults.start(start, straight) == 0
     for batch in (6, 17):
         monkeypatch.setenv("DIE_AT", str(batch))
-        assert faults.start(arguments(module, *overrides), elsewhere / "run") == 9
+        assert faults.start(start, run) == 9
     monkeypatch.delenv("DIE_AT")
-    assert faults.start(arguments(module, *overrides), elsewhere / "run") == 0
-    assert max(faults.steps(elsewhere / "run")) > 0
-    assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
-
-
-# Stochastic weight averaging begins at a share of all epochs: a longer run is another run.
-@pytest.mark.parametrize("case", [case for case in CASES if case != "averaged at the end"])
-def test_an_extended_run_is_the_longer_run(case, elsewhere):
-    module, overrides = CASES[case]
-    assert faults.start(arguments(module, *overrides), elsewhere / "straight") == 0
-    assert faults.start(arguments(module, *overrides, "trainer.max_epochs=3"), elsewhere / "run") == 0
-    assert faults.start(arguments(module, *overrides), elsewhere / "run") == 0
-    assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
+    assert faults.start(start, run) == 0
+    assert max(faults.steps(run)) > 0
+    assert faults.result(run) == faults.result(straight)
 
 
 @pytest.mark.parametrize("loader", ["others.Data", "points"])

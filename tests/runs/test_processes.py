@@ -6,14 +6,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 
 import pytest
 import torch
 
 from experiment import evaluate, repeat
+from experiment.runs import processes
 from experiment.runs.directory import RunDirectory
 from experiment.runs.logger import read_scalars
+from tests import faults
 from tests.conftest import ROOT, checkpoint, metrics
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found under /proc")
@@ -130,21 +134,34 @@ def test_what_does_not_work_is_refused_by_name(train, capfd, elsewhere, override
     assert [*elsewhere.iterdir()] == []
 
 
-def start(*overrides: str, **environment: str) -> subprocess.Popen[str]:
-    command = [sys.executable, str(ROOT / "train.py"), *overrides, "hydra.run.dir=run"]
-    return subprocess.Popen(command, env=os.environ | environment, stdout=-1, stderr=-1, text=True)
+@pytest.fixture
+def start(monkeypatch) -> Callable[..., int]:
+    """Start a run in a process of its own, which prints to the file ``out``; returns its id.
+
+    As in a new process, those that train are copies of a server that it starts itself.
+    """
+
+    def fork(*overrides: str) -> int:
+        server = forkserver.ForkServer()
+        with monkeypatch.context() as patch:
+            for name in ("ensure_running", "connect_to_new_process", "set_forkserver_preload"):
+                patch.setattr(forkserver, name, getattr(server, name))
+            return faults.fork([*overrides, "hydra.run.dir=run"], Path("out"))
+
+    return fork
 
 
 def children(pid: int) -> list[int]:
     return sorted(int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
-def wait_until_training(process: subprocess.Popen[str]) -> list[int]:
-    """Return the processes that train, in the order of their ranks, as soon as one has saved a state twice."""
-    while not Path("run/checkpoints/previous.ckpt").exists():
-        assert process.poll() is None, process.communicate()
+def wait_until_training(process: int) -> list[int]:
+    """Return the processes that train, in the order of their ranks, as soon as one has saved the state of a step."""
+    last = Path("run/checkpoints/last.ckpt")
+    while not (last.exists() and checkpoint(Path("run"))["global_step"] > 0):
+        assert is_running(process), Path("out").read_text()
         time.sleep(0.05)
-    return [rank for server in children(process.pid) for rank in children(server)]
+    return [rank for server in children(process) for rank in children(server)]
 
 
 def is_running(pid: int) -> bool:
@@ -162,40 +179,40 @@ def assert_ended(pids: list[int]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_the_state_and_ends_all_processes(number):
+def test_a_signal_saves_the_state_and_ends_all_processes(start, number):
     process = start(*LONG)
     pids = wait_until_training(process)
     assert len(pids) == 2
-    process.send_signal(number)
-    out, err = process.communicate()
-    assert process.returncode == 128 + number
-    assert err.startswith("Interrupted. To resume: python ")
-    assert len(err.splitlines()) == 1
-    assert out == ""
+    os.kill(process, number)
+    assert faults.wait(process) == 128 + number
+    (line,) = Path("out").read_text().splitlines()
+    assert line.startswith("Interrupted. To resume: python ")
     assert_ended(pids)
     content = metrics(Path("run"))
     assert content["status"] == "interrupted"
     assert content["step"] == checkpoint(Path("run"))["global_step"] > 0
 
 
-def test_ctrl_c_on_a_terminal_reaches_every_process_and_saves_once():
-    command = [sys.executable, str(ROOT / "train.py"), *LONG, "hydra.run.dir=run"]
-    process = subprocess.Popen(command, stdout=-1, stderr=-1, text=True, start_new_session=True)
+def test_ctrl_c_on_a_terminal_reaches_every_process_and_saves_once(start):
+    process = start(*LONG)
+    os.setpgid(process, process)
     pids = wait_until_training(process)
-    os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate()
-    assert (process.returncode, out, len(err.splitlines())) == (130, "", 1)
+    assert {os.getpgid(pid) for pid in pids} == {process}
+    os.killpg(process, signal.SIGINT)
+    assert faults.wait(process) == 130
+    assert len(Path("out").read_text().splitlines()) == 1
     assert_ended(pids)
     assert metrics(Path("run"))["step"] == checkpoint(Path("run"))["global_step"]
 
 
 @pytest.mark.parametrize("rank", [0, 1])
-def test_a_process_that_is_killed_ends_the_others(rank):
+def test_a_process_that_is_killed_ends_the_others(start, monkeypatch, rank):
+    monkeypatch.setattr(processes, "GRACE", 1.0)
     process = start(*LONG)
     pids = wait_until_training(process)
     os.kill(sorted(pids)[rank], signal.SIGKILL)
-    _, err = process.communicate()
-    assert (process.returncode, err) == (1, f"Process {rank} of 2 was killed by SIGKILL.\n")
+    assert faults.wait(process) == 1
+    assert Path("out").read_text() == f"Process {rank} of 2 was killed by SIGKILL.\n"
     assert_ended(pids)
     content = metrics(Path("run"))
     assert (content["status"], content["engine"]) == ("failed", "lightning")
@@ -203,15 +220,16 @@ def test_a_process_that_is_killed_ends_the_others(rank):
     assert content["seconds"] > 0
 
 
-def test_when_the_parent_is_killed_no_process_is_left():
+def test_when_the_parent_is_killed_no_process_is_left(start):
     process = start(*LONG)
     pids = wait_until_training(process)
-    process.kill()
-    process.communicate()
+    os.kill(process, signal.SIGKILL)
+    faults.wait(process)
     assert_ended(pids)
 
 
-def test_an_error_in_the_second_process_alone_is_one_message(train, capfd):
+def test_an_error_in_the_second_process_alone_is_one_message(train, capfd, monkeypatch):
+    monkeypatch.setattr(processes, "GRACE", 1.0)
     Path("mine/experiment").mkdir(parents=True)
     Path("mine/fragile.py").write_text(
         "from experiment.points.classifier import PointsClassifier\n"
@@ -233,7 +251,7 @@ def test_an_error_in_the_second_process_alone_is_one_message(train, capfd):
     assert train(*model, "trainer=ddp", "checkpoint.every_n_seconds=0", "hydra.run.dir=run") == 0
 
 
-def test_a_killed_run_resumes_exactly(run):
+def test_a_killed_run_resumes_exactly(run, start):
     """Within an epoch, in as many processes; and to float32's accuracy in another number of processes."""
     training = [
         "data.num_points=1001",
@@ -244,8 +262,8 @@ def test_a_killed_run_resumes_exactly(run):
     run(*training, "trainer=ddp", name="straight")
     process = start(*training, "trainer=ddp", "checkpoint.every_n_seconds=0.02")
     pids = wait_until_training(process)
-    process.kill()
-    process.communicate()
+    os.kill(process, signal.SIGKILL)
+    faults.wait(process)
     assert_ended(pids)
     assert checkpoint(Path("run"))["global_step"] < 246
     run(*training, "trainer=ddp", "checkpoint.every_n_seconds=0.02", name="run")
@@ -255,8 +273,8 @@ def test_a_killed_run_resumes_exactly(run):
 
 def test_a_run_continues_in_another_number_of_processes(run):
     run(*SMALL_BATCHES[:2], "trainer.max_epochs=9", name="one")
-    for processes, epochs in (("trainer=ddp", 3), ("trainer=default", 6), ("trainer=ddp", 9)):
-        run(*SMALL_BATCHES[:2], processes, f"trainer.max_epochs={epochs}", name="mixed")
+    for trainer, epochs in (("trainer=ddp", 3), ("trainer=default", 6), ("trainer=ddp", 9)):
+        run(*SMALL_BATCHES[:2], trainer, f"trainer.max_epochs={epochs}", name="mixed")
     assert_same_curves("one", "mixed", 1e-4)
     assert torch.allclose(weights("one"), weights("mixed"), 1e-4, 1e-5)
 
@@ -270,22 +288,20 @@ class Mine(PointsClassifier):
 
 {guard}
     config = experiment.compose(["trainer=ddp", "trainer.max_epochs=3"])
-    config.model._target_ = "{target}"
+    config.model._target_ = "__main__.Mine"
     experiment.run(config, "run")
 """
-OURS = "experiment.points.classifier.PointsClassifier"
 
 
 @pytest.mark.parametrize(
-    ("guard", "target", "message"),
+    ("guard", "message"),
     [
-        ("if True:", OURS, ""),
-        ('if __name__ == "__main__":', "__main__.Mine", ""),
-        ("if True:", "__main__.Mine", 'starts training under if __name__ == "__main__" alone.'),
+        ('if __name__ == "__main__":', ""),
+        ("if True:", 'starts training under if __name__ == "__main__" alone.'),
     ],
 )
-def test_a_script_starts_processes(guard, target, message):
-    Path("script.py").write_text(SCRIPT.format(guard=guard, target=target))
+def test_a_script_starts_processes(guard, message):
+    Path("script.py").write_text(SCRIPT.format(guard=guard))
     done = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, timeout=120)
     assert (done.returncode == 0) == (message == "")
     assert message in done.stderr
@@ -293,6 +309,7 @@ def test_a_script_starts_processes(guard, target, message):
 
 
 def test_parts_that_lie_beside_the_script_are_the_users_in_every_process():
+    """Although the script trains as soon as it is imported."""
     Path("parts.py").write_text((ROOT / "tests/stranger/parts.py").read_text())
     Path("script.py").write_text(
         "import experiment\n"

@@ -6,7 +6,6 @@ import os
 import pickle
 import shutil
 import signal
-import subprocess
 import sys
 import time
 import zipfile
@@ -36,7 +35,7 @@ def test_a_killed_run_comes_out_bit_for_bit_and_went_on_where_it_was(elsewhere, 
 def test_these_comparisons_can_fail(elsewhere, monkeypatch):
     """Without the seed of each epoch, a run that is gone on with is another one."""
     monkeypatch.setattr(Randomness, "on_train_epoch_start", lambda *_: None)
-    arguments = faults.RUNS["digits"]
+    arguments = [*faults.RUNS["digits"], "trainer.max_epochs=12"]
     straight, stopped = elsewhere / "straight", elsewhere / "stopped"
     assert faults.start(arguments, straight) == 0
     assert faults.start([*arguments, "trainer.max_epochs=9"], stopped) == 0
@@ -72,7 +71,7 @@ def test_successive_checkpoints_differ_and_no_step_is_computed_again(elsewhere, 
 def test_a_signal_saves_and_tells_how_to_go_on(elsewhere, number, status, batches):
     """Within an epoch of mini-batches too: one takes much longer than the signal waits."""
     directory = elsewhere / "a run"
-    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 4.0, number) == status
+    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 1.0, number, training=True) == status
     content = metrics(directory)
     assert content["status"] == "interrupted"
     assert 0 < content["step"] == checkpoint(directory)["global_step"]
@@ -83,21 +82,24 @@ def test_a_signal_saves_and_tells_how_to_go_on(elsewhere, number, status, batche
     assert "train.py trainer.max_epochs=100000 " in told
     assert f"\"hydra.run.dir='{directory}'\"" in told
     assert "Traceback" not in told
-    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 4.0, number) == status
+    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 1.0, number, training=True) == status
     assert metrics(directory)["step"] > content["step"]
     assert faults.steps(directory) == [0, content["step"]]
 
 
-def test_an_interrupted_run_can_be_gone_on_with_further(elsewhere):
-    short, longer = (["data.batch_size=5", "data.num_points=1000", f"trainer.max_epochs={n}"] for n in (6, 8))
-    assert faults.start(short, elsewhere / "run", 1.5, signal.SIGTERM) in (143, 0)
+def test_an_interrupted_run_can_be_gone_on_with_further(elsewhere, kill_after):
+    short, longer = (["data.batch_size=5", "data.num_points=100", f"trainer.max_epochs={n}"] for n in (6, 8))
+    kill_after(50, number=signal.SIGTERM)
+    assert faults.start(short, elsewhere / "run") == 143
+    kill_after(None)
     assert faults.start(longer, elsewhere / "run") == 0
+    assert faults.steps(elsewhere / "run") == [0, 51]
     assert faults.start(longer, elsewhere / "straight") == 0
     assert faults.result(elsewhere / "run") == faults.result(elsewhere / "straight")
 
 
 @pytest.mark.parametrize("module", ["OneCycle", "Fading"])
-def test_a_schedule_up_to_the_end_goes_on_but_is_not_extended(elsewhere, run, train, capfd, module):
+def test_a_schedule_up_to_the_end_goes_on_but_is_not_extended(elsewhere, run, train, capfd, kill_after, module):
     arguments = ["--config-dir", str(faults.ROOT / "tests/stranger"), "experiment=stranger"]
     arguments += [f"model._target_=stranger.{module}"]
     directory = run(*arguments, "trainer.max_epochs=4")
@@ -109,10 +111,15 @@ def test_a_schedule_up_to_the_end_goes_on_but_is_not_extended(elsewhere, run, tr
     assert "trainer.max_epochs: 4 there, 9 here" in error
     assert "Traceback" not in error
     assert snapshot(directory) == before
-    assert faults.start([*arguments, "trainer.max_epochs=150"], elsewhere / "straight") == 0
-    while faults.start([*arguments, "trainer.max_epochs=150"], elsewhere / "killed", 1.2) == -signal.SIGKILL:
-        pass
-    assert any(faults.steps(elsewhere / "killed"))
+    start = [*arguments, "trainer.max_epochs=6", "checkpoint.every_n_seconds=0"]
+    assert faults.start(start, elsewhere / "straight") == 0
+    for batch in (13, 29):
+        kill_after(batch)
+        assert faults.start(start, elsewhere / "killed") == -signal.SIGKILL
+    kill_after(None)
+    assert faults.start(start, elsewhere / "killed") == 0
+    first, *resumed = faults.steps(elsewhere / "killed")
+    assert first < resumed[0] < resumed[1]
     assert faults.result(elsewhere / "killed") == faults.result(elsewhere / "straight")
 
 
@@ -189,23 +196,21 @@ def test_a_best_state_amid_batches_is_not_gone_on_from(run, train, capfd):
     assert "best.ckpt is damaged" in capfd.readouterr().err
 
 
-def test_an_interrupted_sweep_starts_no_more_runs_and_is_taken_up(elsewhere, train):
-    command = [sys.executable, str(faults.ROOT / "train.py"), "-m", "seed=0,1,2", "trainer.max_epochs=1500"]
-    command += ["hydra.sweep.dir=sweep"]
-    with subprocess.Popen(command, stdout=-3, stderr=-1, text=True) as process:
-        while not Path("sweep/seed=1/checkpoints/last.ckpt").exists():
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        error = process.stderr.read()
-        assert process.wait() == 130
-    assert "train.py -m seed=0,1,2 trainer.max_epochs=1500 hydra.sweep.dir=" in error
+def test_an_interrupted_sweep_starts_no_more_runs_and_is_taken_up(elsewhere, train, kill_after):
+    """Interrupted while its second run trains."""
+    sweep = ["-m", "seed=0,1,2", "trainer.max_epochs=20", "hydra.sweep.dir=sweep"]
+    kill_after(9, run=2, number=signal.SIGINT)
+    assert faults.wait(faults.fork(sweep, Path("out"))) == 130
+    assert "train.py -m seed=0,1,2 trainer.max_epochs=20 hydra.sweep.dir=" in Path("out").read_text()
     assert metrics(Path("sweep/seed=0"))["status"] == "finished"
     assert metrics(Path("sweep/seed=1"))["status"] == "interrupted"
     assert not Path("sweep/seed=2").exists()
     before = snapshot(Path("sweep/seed=0"))
-    assert train(*command[2:]) == 0
+    kill_after(None)
+    assert train(*sweep) == 0
     assert snapshot(Path("sweep/seed=0")) == before
-    assert [metrics(Path(f"sweep/seed={seed}"))["step"] for seed in range(3)] == [1500] * 3
+    assert faults.steps(Path("sweep/seed=1")) == [0, 10]
+    assert [metrics(Path(f"sweep/seed={seed}"))["step"] for seed in range(3)] == [20] * 3
 
 
 @pytest.fixture

@@ -4,15 +4,15 @@ import csv
 import importlib
 import re
 import shlex
-import subprocess
+import signal
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from experiment import repeat
-from tests.conftest import ROOT, metrics
+from tests import faults
+from tests.conftest import metrics
 from tests.runs.test_run import stranger  # noqa: F401
 
 SHORT = "trainer.max_epochs=20"
@@ -38,17 +38,15 @@ def test_the_best_trial_has_the_lowest_loss_and_its_command_repeats_it(train, ca
     assert all(not Path(row).name.startswith("search") for row in Path("s").iterdir())
 
 
-def test_a_killed_search_resumes_with_the_same_trials(train, elsewhere):
+def test_a_killed_search_resumes_with_the_same_trials(train, kill_after):
     """Killed during the first trial and during the third."""
-    search = ["-m", "search=optuna", "search.trials=4", "trainer.max_epochs=400"]
+    search = ["-m", "search=optuna", "search.trials=4", SHORT, "checkpoint.every_n_seconds=0"]
     assert train(*search, "hydra.sweep.dir=whole") == 0
-    command = [sys.executable, ROOT / "train.py", *search, "hydra.sweep.dir=killed"]
-    for trained in (1, 3):
-        with subprocess.Popen(command, stdout=-3, stderr=-3) as process:
-            while len([*Path("killed").glob("*/checkpoints/last.ckpt")]) < trained:
-                assert process.poll() is None
-                time.sleep(0.01)
-            process.kill()
+    for trial in (1, 3):
+        kill_after(9, run=trial)
+        assert faults.wait(faults.fork([*search, "hydra.sweep.dir=killed"], Path("out"))) == -signal.SIGKILL
+        assert len([*Path("killed").glob("*/checkpoints/last.ckpt")]) == trial
+    kill_after(None)
     assert train(*search, "hydra.sweep.dir=killed") == 0
     assert sorted(map(str, table("killed"))) == sorted(map(str, table("whole")))
     assert train("-m", "search=optuna", "search.trials=5", *search[3:], "hydra.sweep.dir=killed") == 0
