@@ -17,10 +17,12 @@ from experiment.runs.loss import TAG, LossMonitor
 from experiment.runs.randomness import Randomness
 from experiment.runs.resumability import is_stateful
 from experiment.runs.signals import SignalHandler
+from experiment.vectorized.attributes import describe_attributes
 from experiment.vectorized.log import StackedLog, StateMark
 from experiment.vectorized.member import Member, hyper_parameters
 from experiment.vectorized.module import StackedModule
 from experiment.vectorized.optimizers import StackedOptimizer
+from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.streams import Streams
 
 SAVE_SECONDS = 1e-3  # that a checkpoint of a small network takes
@@ -34,6 +36,11 @@ class StackedRandomness(Randomness):
     def __init__(self, streams: Streams) -> None:
         super().__init__(seed=0)
         self.streams = streams
+
+    @override
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.streams.watch_global()
+        super().on_train_start(trainer, pl_module)
 
     @override
     def _seed(self, epoch: int) -> None:
@@ -73,6 +80,8 @@ class StackedLossMonitor(LossMonitor):
             for member, loss in zip(self.members, self.losses.tolist(), strict=True):
                 member.is_dropped |= not abs(loss) < float("inf")
             trainer.should_stop |= all(member.is_dropped for member in self.members)
+        if self.logs is None:
+            self.logs = TAG not in pl_module.logged or not pl_module.rules[TAG].to_logger
         if (step := self.step_to_log(trainer, batch_idx)) is not None:
             rules = pl_module.rules
             scores = {
@@ -80,13 +89,15 @@ class StackedLossMonitor(LossMonitor):
                 for name, values in pl_module.logged.items()
                 if rules[name].on_step and rules[name].to_logger
             }
-            self.logs = not any(name.startswith(TAG) for name in pl_module.logged)
             self.stacked_log.log(({TAG: self.losses} if self.logs else {}) | scores, step)
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, StackedModule)
+        loop = trainer.fit_loop.epoch_loop
+        loop._batches_that_stepped -= 1  # as Lightning does: the means are logged at the last step of the epoch
         pl_module.report_training()
+        loop._batches_that_stepped += 1
 
     @override
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -148,6 +159,7 @@ class StackedCheckpoints(Checkpoints):
         super().__init__(StackedPlaces(members), every_n_seconds, signals, members[0].best_score)
         self.members, self.stacked_log = members, log
         self.best_states: dict[int, StackedState] = {}  # by the index of the run
+        self.attributes = describe_attributes(members[0].model)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -201,6 +213,11 @@ class StackedCheckpoints(Checkpoints):
         return self.name
 
     def _capture(self, trainer: Trainer, is_resumable: bool) -> "StackedState":
+        stack = trainer.lightning_module
+        assert isinstance(stack, StackedModule)
+        if describe_attributes(stack.models[0]) != self.attributes:  # no checkpoint holds them
+            raise NotVectorizable("a step changes an attribute of the module")
+        stack.streams.check_global()
         self.is_resumable = is_resumable
         state = StackedState(trainer, self)
         self.is_resumable = False

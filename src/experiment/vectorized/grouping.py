@@ -16,10 +16,11 @@ from experiment.vectorized.refusal import NotVectorizable
 
 # Hooks that a module, or its data, may have: all others act on one run.
 MODULE_HOOKS = {"training_step", "validation_step", "test_step", "predict_step", "configure_optimizers", "forward"}
-MODULE_HOOKS |= {"setup", "teardown", "prepare_data"}
 DATA_HOOKS = {"prepare_data", "setup", "teardown"}
-HOOK_PREFIXES = ("on_", "configure_", "optimizer_", "lr_scheduler", "transfer_", "backward", "state_dict", "load_state")
 DATA_HOOKS |= {f"{split}_dataloader" for split in ("train", "val", "test", "predict")}
+
+# Arguments of the trainer that act on one run.
+SINGLE = ("max_time", "profiler", "plugins", "overfit_batches", "detect_anomaly", "reload_dataloaders_every_n_epochs")
 
 
 def structure(config: DictConfig) -> str:
@@ -63,7 +64,7 @@ def check_configuration(config: DictConfig) -> None:
         raise NotVectorizable(f"trainer.strategy={trainer.strategy}")
     if "16" in str(trainer.get("precision") or ""):
         raise NotVectorizable(f"trainer.precision={trainer.precision}")
-    for key in ("max_time", "profiler", "plugins", "overfit_batches", "detect_anomaly"):
+    for key in SINGLE:
         if trainer.get(key):
             raise NotVectorizable(f"trainer.{key}: it is of one run")
     if loggers := named_loggers(config):
@@ -92,9 +93,11 @@ def check_modules(model: LightningModule, data: LightningDataModule) -> None:
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm) and module.track_running_stats:
             raise NotVectorizable(f"{type(module).__name__} has running statistics")
+        if type(module).__name__ == "OptimizedModule":
+            raise NotVectorizable("torch.compile has compiled a part of it")
 
 
 def _hooks(parent: type) -> set[str]:
-    """Return the names of the methods of a class of Lightning's that its users override."""
-    names = {name for name in dir(parent) if name.startswith(HOOK_PREFIXES) or name in MODULE_HOOKS | DATA_HOOKS}
-    return {name for name in names if callable(getattr(parent, name))}
+    """Return the names of the methods that a class of Lightning's has, and nn.Module has not."""
+    names = {name for name in dir(parent) if not name.startswith("_")} - {*dir(nn.Module)}
+    return {name for name in names | {"state_dict", "load_state_dict"} if callable(getattr(parent, name, None))}

@@ -23,13 +23,15 @@ class Lockstep:
     Args:
         loaders: of the runs.
         streams: from which they draw.
+        is_training: whether their own generators begin anew in each epoch, as those of training data do.
     """
 
     batch_sampler = None
 
-    def __init__(self, loaders: Sequence[Any], streams: Streams) -> None:
+    def __init__(self, loaders: Sequence[Any], streams: Streams, is_training: bool) -> None:
         self.loaders, self.streams = loaders, streams
-        self.generators = [own_generators([each] if isinstance(each, DataLoader) else []) for each in loaders]
+        seeded = [[each] if is_training and isinstance(each, DataLoader) else [] for each in loaders]
+        self.generators = [own_generators(each) for each in seeded]
         self.sampler = self
         self.epoch = 0
 
@@ -72,7 +74,7 @@ def stack_batches(batches: Sequence[Any]) -> Any:
     return tree_map(lambda _: next(stacked), batches[0])
 
 
-def join_loaders(loaders: Sequence[Any], streams: Streams) -> Any:
+def join_loaders(loaders: Sequence[Any], streams: Streams, is_training: bool) -> Any:
     """Return a loader of stacked batches: that of the loaders' own class, if it has one.
 
     Raises:
@@ -84,7 +86,7 @@ def join_loaders(loaders: Sequence[Any], streams: Streams) -> Any:
         raise NotVectorizable("they have different numbers of batches")
     join: Callable[..., Any] | None = getattr(type(loaders[0]), "joined", None)
     joined = join(loaders) if join else None
-    return joined if joined is not None else Lockstep(loaders, streams)
+    return joined if joined is not None else Lockstep(loaders, streams, is_training)
 
 
 class StackedData(LightningDataModule):
@@ -102,14 +104,15 @@ class StackedData(LightningDataModule):
 
     @override
     def prepare_data(self) -> None:
-        for each in self.data:
-            each.prepare_data()
+        for run, each in enumerate(self.data):
+            with self.streams.of(run):
+                each.prepare_data()
 
     @override
     def setup(self, stage: str) -> None:
-        for each in self.data:
-            each.trainer = self.trainer
-            each.setup(stage)
+        for run, each in enumerate(self.data):
+            with self.streams.of(run):
+                each.setup(stage)
 
     @override
     def teardown(self, stage: str) -> None:
@@ -118,15 +121,22 @@ class StackedData(LightningDataModule):
 
     @override
     def train_dataloader(self) -> Any:
-        return join_loaders([each.train_dataloader() for each in self.data], self.streams)
+        return self._join("train")
 
     @override
     def val_dataloader(self) -> Any:
-        return join_loaders([each.val_dataloader() for each in self.data], self.streams)
+        return self._join("val")
 
     @override
     def test_dataloader(self) -> Any:
-        return join_loaders([each.test_dataloader() for each in self.data], self.streams)
+        return self._join("test")
+
+    def _join(self, split: str) -> Any:
+        loaders = []
+        for run, each in enumerate(self.data):
+            with self.streams.of(run):
+                loaders.append(getattr(each, f"{split}_dataloader")())
+        return join_loaders(loaders, self.streams, is_training=split == "train")
 
     @override
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

@@ -16,8 +16,10 @@ from experiment.runs.directory import RunDirectory
 from experiment.runs.logger import RunLogger
 from experiment.runs.loss import LossMonitor
 from experiment.runs.objects import make_model_and_data
+from experiment.runs.randomness import get_streams
 from experiment.runs.resume import ResumePoint, find_resume_point
 from experiment.vectorized.refusal import NotVectorizable
+from experiment.vectorized.trainer_view import TrainerView
 
 
 @dataclass
@@ -36,6 +38,7 @@ class Member:
         is_dropped: whether its loss is not finite: it is left to another engine, which ends it as it ends a single run.
         logger, places: of its directory.
         metrics: that are written when it ends.
+        streams: the random streams after model and data were made.
     """
 
     index: int
@@ -53,6 +56,7 @@ class Member:
     logger: RunLogger | None = None
     places: CheckpointPlaces = field(init=False)
     metrics: dict[str, Any] = field(default_factory=dict)
+    streams: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def make(cls, index: int, directory: RunDirectory, config: DictConfig, trainer: Trainer) -> "Member":
@@ -63,12 +67,13 @@ class Member:
         """
         model, data = make_model_and_data(config)
         model = cast(LightningModule, trainer.precision_plugin.convert_module(model))
-        model.trainer = trainer
+        streams = get_streams()
+        model.trainer = data.trainer = cast(Trainer, TrainerView(trainer))
         optimizer = model.configure_optimizers()
         if not isinstance(optimizer, Optimizer):
-            raise NotVectorizable("it has several optimizers, or a schedule of the learning rate")
+            raise NotVectorizable("its module configures not one plain optimizer, but several, a schedule, or none")
         best_score, resume = BestScore(Objective.of(config), 0), find_resume_point(directory, config)
-        member = cls(index, directory, config, resume, model, data, optimizer, best_score)
+        member = cls(index, directory, config, resume, model, data, optimizer, best_score, streams=streams)
         if resume.checkpoint:
             member._restore(load_checkpoint(resume.checkpoint) or {})
         return member

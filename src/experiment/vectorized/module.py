@@ -1,17 +1,19 @@
 """The LightningModules of several runs as one, whose steps compute the steps of all of them."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.model_helpers import _ModuleMode
+from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from typing_extensions import override
 
 from experiment.vectorized.optimizers import StackedOptimizer
 from experiment.vectorized.recorder import Means, Recorder, Rule
+from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.streams import DropoutFromStreams, Streams
 
 Scores = dict[str, Tensor]  # by name, one for each run
@@ -40,6 +42,8 @@ class StackedModule(LightningModule):
         self.models, self.optimizers_of_runs, self.streams = [*models], optimizers, streams
         # In a list, since the first model's own parameters are none of this module's.
         self.template = [_Step(models[0])]
+        self.training_mode = _ModuleMode()  # some of its submodules may stay in the mode of evaluation
+        self.training_mode.capture(self.template[0])
         self.stacked = nn.ParameterList(
             nn.Parameter(torch.stack([each.detach() for each in rows]), requires_grad=rows[0].requires_grad)
             for rows in zip(*(model.parameters() for model in models), strict=True)
@@ -58,10 +62,13 @@ class StackedModule(LightningModule):
 
     @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        before = self.logged.keys()
         self.losses, self.logged, sizes = self._compute("training", batch, batch_idx)
+        if before and before != self.logged.keys():  # Lightning logs again what a step does not log
+            raise NotVectorizable(f"it logs {min(before ^ self.logged.keys())} in some steps only")
         for name, values in self.logged.items():
             if self.rules[name].on_epoch:
-                self.training_means.add(name, values, sizes[name])
+                self.training_means.add(name, values, sizes[name], self.rules[name])
         total = self.losses.sum()
         self.losses = self.losses.detach()
         return total
@@ -89,28 +96,29 @@ class StackedModule(LightningModule):
     def _score(self, stage: str, batch: Any, batch_idx: int) -> None:
         _, scores, sizes = self._compute(stage, batch, batch_idx)
         for name, values in scores.items():
-            self.scoring_means.add(name, values, sizes[name])
+            self.scoring_means.add(name, values, sizes[name], self.rules[name])
 
     def _report(self, means: Means) -> None:
         scores = means.take()
         if scores and not self.trainer.sanity_checking:
             self.scores |= scores
-            rules = self.rules
+            rules = means.rules
             self.report({rules[name].epoch_name(name): scores[name] for name in scores if rules[name].to_logger})
 
     def _compute(self, stage: str, batch: Any, batch_idx: int) -> tuple[Tensor, Scores, dict[str, int]]:
         """Return the losses, what is logged, and the sizes of the batches, of the step of all runs."""
         template, recorders = self.template[0], []
         if template.training != self.training:
-            template.train(self.training)
+            template.eval()
+            if self.training:
+                self.training_mode.restore(template)
 
         def compute_one(state: dict[str, Tensor], batch: Any) -> tuple[Tensor, Scores]:
             recorder = Recorder(stage, batch)
             recorders.append(recorder)
             with recorder.replacing_log(template.model):
                 result = functional_call(template, state, (f"{stage}_step", batch, batch_idx))
-            loss = result.get("loss") if isinstance(result, Mapping) else result
-            return loss if isinstance(loss, Tensor) else torch.zeros(()), recorder.values
+            return get_loss(result) if stage == "training" else torch.zeros(()), recorder.values
 
         tensors = (*self.stacked, *self.buffers())
         state = {f"model.{name}": each for name, each in zip(self.tensor_names, tensors, strict=True)}
@@ -168,12 +176,25 @@ class _Step(nn.Module):
 
     @override
     def forward(self, step: str, *arguments: Any) -> Any:
-        method = getattr(self.model, step)
-        return method(*arguments[: count_arguments(method)])
+        method, buffers = getattr(self.model, step), [*self.model.buffers()]
+        result = method(*arguments[: count_arguments(method)])
+        if any(new is not old for new, old in zip(self.model.buffers(), buffers, strict=True)):
+            raise NotVectorizable("its step replaces a buffer, instead of changing it in place")
+        return result
 
 
 def count_arguments(step: Callable[..., Any]) -> int:
     """Return how many of a batch and its index a step takes."""
-    parameters = [*inspect.signature(step).parameters.values()]
-    names = [each.name for each in parameters]
-    return 2 if "batch_idx" in names or any(each.kind is each.VAR_POSITIONAL for each in parameters) else 1
+    return 2 if is_param_in_hook_signature(step, "batch_idx", min_args=2) else 1
+
+
+def get_loss(result: Any) -> Tensor:
+    """Return the loss, ``[]``, of what a training step returns.
+
+    Raises:
+        NotVectorizable: there is none.
+    """
+    loss = result.get("loss") if isinstance(result, Mapping) else result
+    if not isinstance(loss, Tensor) or loss.numel() != 1:
+        raise NotVectorizable("its training step returns no loss, or not one number")
+    return loss.reshape(())

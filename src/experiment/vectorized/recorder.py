@@ -73,7 +73,7 @@ class Recorder:
         """Record a value as ``LightningModule.log`` does.
 
         Raises:
-            NotVectorizable: it is no number, or no mean over an epoch.
+            NotVectorizable: it is no number, no mean over an epoch, or logged in another way that one run alone knows.
         """
         if reduce_fx not in ("mean", torch.mean):
             raise NotVectorizable(f"it logs {name} with another reduce_fx than the mean")
@@ -82,7 +82,16 @@ class Recorder:
         in_training = self.stage == "training"
         on_step = in_training if on_step is None else on_step
         on_epoch = not in_training if on_epoch is None else on_epoch
+        if on_step and not in_training:
+            raise NotVectorizable(f"it logs {name} after each batch of {self.stage}")
+        if name == "step":
+            raise NotVectorizable("it logs its own axis, 'step'")
+        if name in self.values:
+            raise NotVectorizable(f"it logs {name} more than once in a step")
         value = torch.as_tensor(value).detach()
+        if value.numel() != 1:
+            raise NotVectorizable(f"it logs {name}, which is more than one number")
+        value = value.reshape(())
         self.values[name] = value if value.is_floating_point() else value.to(torch.get_default_dtype())
         self.sizes[name] = batch_size or extract_batch_size(self.batch)
         self.rules[name] = Rule(on_step, on_epoch, logger is not False)
@@ -110,11 +119,13 @@ class Means:
     def __init__(self) -> None:
         self.sums: dict[str, Tensor] = {}
         self.sizes: dict[str, int] = {}
+        self.rules: dict[str, Rule] = {}
 
-    def add(self, name: str, values: Tensor, size: int) -> None:
+    def add(self, name: str, values: Tensor, size: int, rule: Rule) -> None:
         """Add the values of a batch, one for each run."""
         self.sums[name] = self.sums[name] + values * size if name in self.sums else values * size
         self.sizes[name] = self.sizes.get(name, 0) + size
+        self.rules[name] = rule
 
     def take(self) -> dict[str, Tensor]:
         """Return the means, and begin anew."""

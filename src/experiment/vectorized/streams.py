@@ -11,6 +11,8 @@ from torch.overrides import TorchFunctionMode
 from typing_extensions import override
 
 from experiment.runs.randomness import get_streams, seed_epoch, set_streams
+from experiment.vectorized.attributes import describe
+from experiment.vectorized.refusal import NotVectorizable
 
 
 class Streams:
@@ -18,11 +20,13 @@ class Streams:
 
     Args:
         seeds: of the runs.
+        states: of the streams at first.
     """
 
-    def __init__(self, seeds: Sequence[int]) -> None:
+    def __init__(self, seeds: Sequence[int], states: Sequence[dict[str, Any]] = ()) -> None:
         self.seeds, self.epoch = seeds, 0
-        self.states: dict[int, dict[str, Any]] = {}
+        self.states: dict[int, dict[str, Any]] = dict(enumerate(states))
+        self.newest: dict[str, Any] = {}  # what Python, NumPy and torch draw from outside of these streams
 
     def begin_epoch(self, epoch: int) -> None:
         """Let all streams begin where they begin in an epoch."""
@@ -39,9 +43,24 @@ class Streams:
         with self.of(run):
             return get_streams()
 
+    def watch_global(self) -> None:
+        """Let ``of`` and ``check_global`` look at what is drawn from now on."""
+        self.newest = get_streams()
+
+    def check_global(self) -> None:
+        """Check that nothing has drawn outside of these streams.
+
+        Raises:
+            NotVectorizable: something has.
+        """
+        if self.newest and describe(get_streams()) != describe(self.newest):
+            raise NotVectorizable("a step draws random numbers otherwise than by nn.Dropout")
+
     @contextmanager
     def of(self, run: int) -> Iterator[None]:
         """Let Python, NumPy and torch draw from the streams of a run, given by its index."""
+        if run == 0:  # once for all runs, since it takes 0.1 ms
+            self.check_global()
         if run in self.states:
             set_streams(self.states[run])
         else:
@@ -50,6 +69,7 @@ class Streams:
             yield
         finally:
             self.states[run] = get_streams()
+            self.newest = self.newest and self.states[run]
 
 
 class DropoutFromStreams(TorchFunctionMode):

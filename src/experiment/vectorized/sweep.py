@@ -11,13 +11,12 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, open_dict, read_write
 from tqdm import tqdm
 
-from experiment.configuration.errors import format_error
 from experiment.configuration.overrides import parse_override
 from experiment.runs.checkpoint_files import load_newest, state_name
 from experiment.runs.directory import RunDirectory
 from experiment.sweeps.jobs import JobComposer
 from experiment.vectorized.grouping import check_configuration, structure
-from experiment.vectorized.refusal import NotVectorizable
+from experiment.vectorized.refusal import NotVectorizable, explain
 from experiment.vectorized.together import Task, train_together
 from experiment.vectorized.trial import TRIED, choose_batch_size
 
@@ -74,8 +73,7 @@ class JobTrainer:
                 if left := len(batch) - len(complete):
                     self.reasons["their loss is not finite, or another process trains them"] += left
         except Exception as error:  # also of somebody's module: where a run is at fault, it fails alone
-            reason = str(error) if isinstance(error, NotVectorizable) else format_error(error).partition("\n")[0]
-            self.reasons[reason.rstrip(".")] += sum(index not in self.done for index in group)
+            self.reasons[explain(error)] += sum(index not in self.done for index in group)
 
     def _make_tasks(self, jobs: Sequence[list[str]], first: int) -> list[Task]:
         hydra = self.loader.load_sweep_config(self.config, jobs[0]).hydra

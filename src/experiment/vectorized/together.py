@@ -11,6 +11,7 @@ from experiment.runs.directory import DirectoryLocked, RunDirectory, make_direct
 from experiment.runs.report import format_report
 from experiment.runs.resume import find_result
 from experiment.runs.run import log_to, started
+from experiment.vectorized.attributes import check_alike
 from experiment.vectorized.member import Member
 from experiment.vectorized.training import StackedTraining, make_trainer
 
@@ -42,6 +43,7 @@ def train_together(tasks: Sequence[Task]) -> list[Task]:
 
     Raises:
         Interrupted: by a signal; the runs have saved their state.
+        Exception: they cannot be trained together to the end; each can be resumed alone.
     """
     with ExitStack() as stack:
         held = [(task, config) for task in tasks if _hold(task, config := task.compose(), stack)]
@@ -49,15 +51,18 @@ def train_together(tasks: Sequence[Task]) -> list[Task]:
             return []
         trainer = make_trainer(held[0][1])
         members = [Member.make(index, task.directory, config, trainer) for index, (task, config) in enumerate(held)]
+        check_alike([member.model for member in members])
         for (task, config), member in zip(held, members, strict=True):
             with log_to(task.directory):
                 starts = started(task.directory, config, task.compose_hydra(), log)
                 member.resume, member.metrics = stack.enter_context(starts)
         with log_to(*(task.directory for task, _ in held)):
-            _train(members, [task.overrides for task, _ in held])
+            failure = _train(members, [task.overrides for task, _ in held])
         for member in members:
-            if member.is_dropped:
+            if failure or member.is_dropped:
                 member.metrics.clear()
+    if failure:
+        raise failure
     done = [task for (task, _), member in zip(held, members, strict=True) if not member.is_dropped]
     for task in done:
         with log_to(task.directory):
@@ -74,13 +79,14 @@ def _hold(task: Task, config: DictConfig, stack: ExitStack) -> bool:
     return False
 
 
-def _train(members: Sequence[Member], overrides: Sequence[Sequence[str]]) -> None:
+def _train(members: Sequence[Member], overrides: Sequence[Sequence[str]]) -> Exception | None:
+    """Train runs, and return what has ended that early: then it is left to another engine to end it as a failure."""
     log.info(f"Trained together with {len(members) - 1} other runs.")
     try:
         StackedTraining(members, overrides).run()
     except BaseException as error:
         log.info("The runs ended early:", exc_info=error)
         if isinstance(error, Exception):
-            for member in members:  # which are trained one by one now
-                member.metrics.clear()
+            return error
         raise
+    return None

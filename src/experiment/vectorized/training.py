@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch import Trainer
 from lightning.pytorch.utilities.model_helpers import is_overridden
@@ -29,6 +29,7 @@ from experiment.vectorized.log import RunLog, StackedLog
 from experiment.vectorized.member import Member
 from experiment.vectorized.module import StackedModule
 from experiment.vectorized.streams import Streams
+from experiment.vectorized.trainer_view import TrainerView
 
 
 def make_trainer(config: DictConfig, callbacks: Sequence[Any] = (), **own: Any) -> Trainer:
@@ -64,7 +65,7 @@ class StackedTraining:
         self.log = StackedLog([member.logger for member in members])
         for member in members:
             member.places = CheckpointPlaces(member.directory.checkpoints, [RunLog(self.log, member.index)])
-        self.streams = Streams([member.config.seed for member in members])
+        self.streams = Streams([member.config.seed for member in members], [member.streams for member in members])
         self.stack = StackedModule(
             [member.model for member in members], [member.optimizer for member in members], self.streams
         )
@@ -76,7 +77,7 @@ class StackedTraining:
         unscored = {} if scored and is_overridden("val_dataloader", members[0].data) else {"limit_val_batches": 0}
         self.trainer = make_trainer(self.config, [*callbacks, self.checkpoints], **unscored)
         for member in members:
-            member.model.trainer = self.trainer
+            member.model.trainer = member.data.trainer = cast(Trainer, TrainerView(self.trainer))
 
     def run(self) -> None:
         """Train, validate and test; the metrics of the runs are filled with how far they came."""

@@ -1,20 +1,27 @@
 """A trial before runs are trained together: do their steps, computed together, come to what each comes to alone?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins import Precision
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
+from experiment.configuration.objective import Objective
 from experiment.runs.directory import RunDirectory
+from experiment.runs.loss import TAG
+from experiment.runs.objects import make_model_and_data
+from experiment.vectorized.attributes import check_alike, describe, describe_attributes
 from experiment.vectorized.grouping import check_modules
 from experiment.vectorized.loaders import StackedData
 from experiment.vectorized.member import Member
-from experiment.vectorized.module import StackedModule, count_arguments
+from experiment.vectorized.module import StackedModule, count_arguments, get_loss
 from experiment.vectorized.recorder import Recorder
-from experiment.vectorized.refusal import NotVectorizable
+from experiment.vectorized.refusal import NotVectorizable, explain
 from experiment.vectorized.streams import Streams
 from experiment.vectorized.training import make_trainer
 
@@ -23,12 +30,6 @@ FEWEST, MOST = 16, 1024  # runs together
 CACHE = 8 * 2**20  # bytes that a step of all runs may keep on a CPU: about a cache of the last level
 MEMORY = 2**30  # on an accelerator that does not say how much it has
 TOLERANCE = 1e-4  # relative: rounding makes less, an error in what belongs to which run makes more
-REASONS = {  # what torch says, in words
-    ".item()": "its step depends on values, by .item() or if",
-    "data-dependent control flow": "its step depends on values, by .item() or if",
-    "randomness": "its step draws random numbers otherwise than by nn.Dropout",
-    "in-place": "its step changes a tensor of the module in place",
-}
 
 
 def choose_batch_size(runs: Sequence[tuple[RunDirectory, DictConfig]]) -> int:
@@ -38,9 +39,15 @@ def choose_batch_size(runs: Sequence[tuple[RunDirectory, DictConfig]]) -> int:
         NotVectorizable: they cannot be trained together.
     """
     trainer = make_trainer(runs[0][1])
-    members = [Member.make(index, directory, config, trainer) for index, (directory, config) in enumerate(runs)]
-    check_modules(members[0].model, members[0].data)
-    size = _try_together(members, trainer.precision_plugin) / len(members)
+    try:
+        check_modules(*make_model_and_data(runs[0][1]))
+        members = [Member.make(index, directory, config, trainer) for index, (directory, config) in enumerate(runs)]
+        check_alike([member.model for member in members])
+        trial = _Trial(members, trainer.precision_plugin)
+        size = trial.try_training() / len(members)
+        trial.try_scoring(with_validation=trainer.limit_val_batches != 0)
+    except Exception as error:  # whatever somebody's step makes torch raise
+        raise NotVectorizable(explain(error)) from error
     return int(min(max(_room(trainer.strategy.root_device) / size, FEWEST), MOST))
 
 
@@ -51,65 +58,123 @@ def _room(device: torch.device) -> float:
     return torch.cuda.mem_get_info(device)[0] / 4 if device.type == "cuda" else MEMORY
 
 
-def _try_together(members: Sequence[Member], precision: Precision) -> int:
-    """Compute one training step of several runs together, and compare it with those of some alone.
+class _Trial:
+    """Computes steps of several runs together, and compares them with those of some alone.
 
-    Returns:
-        How many bytes the step keeps for its backward pass.
+    Args:
+        members: the runs.
+        precision: of the trainer.
 
     Raises:
-        NotVectorizable: that fails, or comes to something else.
+        NotVectorizable: they come to something else.
     """
-    streams = Streams([member.config.seed for member in members])
-    data = StackedData([member.data for member in members], streams)
-    sizes: dict[int, int] = {}
 
-    def measure(tensor: Tensor) -> Tensor:
-        sizes[tensor.data_ptr()] = tensor.nbytes
-        return tensor
+    def __init__(self, members: Sequence[Member], precision: Precision) -> None:
+        self.members, self.compared, self.precision = members, members[:COMPARED], precision
+        self.streams = Streams([each.config.seed for each in members], [each.streams for each in members])
+        self.data = StackedData([each.data for each in members], self.streams)
+        models, optimizers = [each.model for each in members], [each.optimizer for each in members]
+        self.stack = StackedModule(models, optimizers, self.streams)
+        self.stack.configure_optimizers()
+        self.attributes = describe_attributes(models[0])
+        self.data.prepare_data()
+        self.data.setup("fit")
 
-    try:
-        stack = StackedModule([member.model for member in members], [member.optimizer for member in members], streams)
-        stack.configure_optimizers()
-        data.prepare_data()
-        data.setup("fit")
-        batch = precision.convert_input(next(iter(data.train_dataloader())))
-        attributes = _attributes(members[0])
-        streams.begin_epoch(0)
+    def try_training(self) -> int:
+        """Compare losses, gradients and what is logged; return how many bytes a step keeps for its backward pass."""
+        sizes: dict[int, int] = {}
+
+        def measure(tensor: Tensor) -> Tensor:
+            sizes[tensor.data_ptr()] = tensor.nbytes
+            return tensor
+
+        batch = self._first_batch(self.data.train_dataloader())
         saved = torch.autograd.graph.saved_tensors_hooks(measure, lambda tensor: tensor)
-        with precision.train_step_context(), saved:
-            loss = stack.training_step(batch, 0)
-        loss.backward()
-        if _attributes(members[0]) != attributes:
+        with self._step_context("training"), saved:
+            total = self.stack.training_step(batch, 0)
+        total.backward()
+        self._check_attributes()
+        gradients = [each.grad for each in self.stack.stacked]
+        drawn = [describe(self.streams.state(member.index)) for member in self.compared]
+        self.streams.begin_epoch(0)
+        for member, streams in zip(self.compared, drawn, strict=True):
+            row = member.index
+            result, recorder = self._compute_alone("training", batch, member)
+            if describe(self.streams.states[row]) != streams:
+                raise NotVectorizable("its step draws random numbers otherwise than by nn.Dropout")
+            loss = get_loss(result)
+            loss.backward()
+            _check_equal({"loss": loss}, {"loss": self.stack.losses[row]}, "loss")
+            own = {name: each.grad for name, each in member.model.named_parameters() if each.grad is not None}
+            theirs = zip(self.stack.tensor_names, gradients, strict=False)
+            _check_equal(own, {name: each[row] for name, each in theirs if each is not None}, "gradient")
+            self._check_scores(recorder, self.stack.logged, row)
+        return sum(sizes.values())
+
+    def try_scoring(self, with_validation: bool) -> None:
+        """Compare what is logged of the first batches of validation and test."""
+        model, data = self.members[0].model, self.members[0].data
+        validated: set[str] = set()
+        for stage, split in [("validation", "val")] * with_validation + [("test", "test")]:
+            step, loader = f"{stage}_step", f"{split}_dataloader"
+            if is_overridden(step, model) and is_overridden(loader, data):
+                if stage == "test":
+                    self.data.setup("test")
+                scores = self._try_scoring(stage, getattr(self.data, loader)())
+                validated |= scores if stage == "validation" else set()
+        metric = Objective.of(self.members[0].config).metric
+        rules = self.stack.logged.keys()
+        trained = {TAG, *rules, *(f"{name}_step" for name in rules), *(f"{name}_epoch" for name in rules)}
+        if metric in trained - validated:
+            raise NotVectorizable(f"objective={metric} is a score of training")
+
+    def _try_scoring(self, stage: str, loader: Any) -> set[str]:
+        batch = self._first_batch(loader)
+        self.stack.eval()
+        with self._step_context(stage):
+            getattr(self.stack, f"{stage}_step")(batch, 0)
+        self._check_attributes()
+        means = self.stack.scoring_means.take()
+        for member in self.compared:
+            member.model.eval()
+            _, recorder = self._compute_alone(stage, batch, member)
+            self._check_scores(recorder, means, member.index)
+        return {*means}
+
+    def _first_batch(self, loader: Any) -> Any:
+        batch = self.precision.convert_input(next(iter(loader)))
+        self.streams.begin_epoch(0)
+        return batch
+
+    @contextmanager
+    def _step_context(self, stage: str) -> Iterator[None]:
+        if stage == "training":
+            with self.precision.train_step_context():
+                yield
+        else:
+            with self.precision.val_step_context(), torch.no_grad():
+                yield
+
+    def _compute_alone(self, stage: str, batch: Any, member: Member) -> tuple[Any, Recorder]:
+        own = tree_map(lambda tensor: tensor[member.index], batch)
+        step, recorder = getattr(member.model, f"{stage}_step"), Recorder(stage, own)
+        with self._step_context(stage), self.streams.of(member.index), recorder.replacing_log(member.model):
+            return step(*(own, 0)[: count_arguments(step)]), recorder
+
+    def _check_attributes(self) -> None:
+        if describe_attributes(self.members[0].model) != self.attributes:
             raise NotVectorizable("its step changes an attribute of the module")
-        with precision.train_step_context():
-            _compare(members[:COMPARED], batch, stack.losses, streams)
-    except NotVectorizable:
-        raise
-    except Exception as error:  # whatever somebody's step makes torch raise
-        raise NotVectorizable(_explain(error)) from error
-    return sum(sizes.values())
+
+    def _check_scores(self, recorder: Recorder, scores: Mapping[str, Tensor], row: int) -> None:
+        _check_equal(recorder.values, {name: each[row] for name, each in scores.items()}, "score")
 
 
-def _attributes(member: Member) -> dict[str, int]:
-    return {name: id(value) for name, value in vars(member.model).items()}
-
-
-def _compare(members: Sequence[Member], batch: Any, losses: Tensor, streams: Streams) -> None:
-    streams.begin_epoch(0)
-    for member in members:
-        own: Any = torch.utils._pytree.tree_map(lambda tensor, row=member.index: tensor[row], batch)
-        member.model.train()
-        with streams.of(member.index), Recorder("training", own).replacing_log(member.model):
-            result = member.model.training_step(*(own, 0)[: count_arguments(member.model.training_step)])
-        loss: Any = result["loss"] if isinstance(result, dict) else result
-        if not torch.allclose(loss.detach(), losses[member.index], rtol=TOLERANCE, atol=1e-6, equal_nan=True):
-            raise NotVectorizable("its step comes to another loss where runs are computed together")
-
-
-def _explain(error: Exception) -> str:
-    text = str(error)
-    for part, reason in REASONS.items():
-        if part in text:
-            return reason
-    return f"{type(error).__name__}: {next(iter(text.splitlines()), '')}"
+def _check_equal(alone: Mapping[str, Tensor], together: Mapping[str, Tensor], what: str) -> None:
+    """Check that tensors of the same names agree, to rounding where the largest number among them is the scale."""
+    sizes = [each.detach().abs().nan_to_num(0, 0, 0).max().item() for each in alone.values() if each.numel()]
+    scale = TOLERANCE * max(sizes, default=0)
+    if alone.keys() != together.keys() or not all(
+        torch.allclose(value.detach(), together[name].detach(), rtol=TOLERANCE, atol=scale, equal_nan=True)
+        for name, value in alone.items()
+    ):
+        raise NotVectorizable(f"its step comes to another {what} where runs are computed together")

@@ -1,0 +1,36 @@
+"""The trainer as a module sees it that stands for several runs."""
+
+from typing import Any
+
+from lightning.pytorch import Trainer
+from typing_extensions import override
+
+from experiment.vectorized.refusal import NotVectorizable
+
+# What is the same for all runs. How long training lasts is not here: only a run alone notes that it depends on that.
+SHARED = {"current_epoch", "global_step", "training", "validating", "testing", "sanity_checking", "evaluating", "state"}
+SHARED |= {"num_training_batches", "is_last_batch", "log_every_n_steps", "check_val_every_n_epoch", "global_rank"}
+SHARED |= {"world_size", "local_rank", "is_global_zero", "num_devices", "precision", "accumulate_grad_batches"}
+SHARED |= {"gradient_clip_val", "overfit_batches", "fit_loop"}
+
+
+class TrainerView:
+    """Lets a module read of the trainer what is the same for all runs, and refuses the rest.
+
+    Raises:
+        NotVectorizable: something else is read, or anything is set.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        object.__setattr__(self, "_viewed", trainer)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if name not in SHARED:
+            raise NotVectorizable(f"its module uses self.trainer.{name}")
+        return getattr(object.__getattribute__(self, "_viewed"), name)
+
+    @override
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise NotVectorizable(f"its module sets self.trainer.{name}")
