@@ -523,9 +523,9 @@ class Explodes(Regression):
 class Varied(Data):
     """Data of any kind, by name."""
 
-    def __init__(self, kind: str = "", rows: int = 40, scale: float = 1.0, fails: float = 0.0) -> None:
+    def __init__(self, kind: str = "", scale: float = 1.0, share: float = 1.0, fails: float = 0.0) -> None:
         super().__init__()
-        self.kind, self.rows, self.scale = kind, rows, scale
+        self.kind, self.rows, self.scale = kind, int(40 * share), scale
         if fails:
             raise ValueError("this data is broken")
 

@@ -26,8 +26,25 @@ OPTIMIZER = "its module configures not one plain optimizer, but several, a sched
 TOGETHER = {
     "others": ["Regression", "EpochMeans", "LogLikelihood", "LightningNames", "Rising", "Nameless", "Rewarded"],
     "many": [
-        *("BatchNormOfBatches", "LayerNorm", "WeightNorm", "Convolution", "DropoutInPlace", "Attention", "Frozen"),
-        *("FrozenMode", "Double", "CountsSteps", "RunningInPlace", "ReturnsMore", "LossOfOneElement", "OtherNames"),
+        *(
+            "BatchNormOfBatches",
+            "LayerNorm",
+            "WeightNorm",
+            "Convolution",
+            "DropoutInPlace",
+            "FunctionalDropout",
+            "Frozen",
+        ),
+        *(
+            "Frozen",
+            "FrozenMode",
+            "Double",
+            "CountsSteps",
+            "RunningInPlace",
+            "ReturnsMore",
+            "LossOfOneElement",
+            "OtherNames",
+        ),
         *("NoIndex", "NoValidation", "StepAndEpoch", "AlmostTheTag", "SameName", "Groups", "ReadsCounts"),
     ],
 }
@@ -48,7 +65,7 @@ REFUSED = {
     "many.SpectralNorm": "torch.func.vmap has no rule for aten::div.out",
     "many.Recurrent": "torch.func.vmap has no rule for aten::gru.input",
     "many.LSTM": "torch.func.vmap has no rule for aten::lstm.input",
-    "many.FunctionalDropout": RANDOM,
+    "many.Attention": RANDOM,
     "many.AlphaDropout": RANDOM,
     "many.Dropout2d": RANDOM,
     "many.Tied": "it shares parameters, or has other state than tensors",
@@ -91,9 +108,11 @@ LATE = {
     "SometimesTheLoss": "it logs train/loss in some steps only",
 }
 CONFIG = str(ROOT / "tests/stranger")
+MODEL = "model._target_=others.Regression"
 COMMON = ["experiment=stranger", "trainer.max_epochs=2", "data._target_=others.Data"]
 COMMON += ["trainer.check_val_every_n_epoch=1", "checkpoint.every_n_seconds=0", "trainer.enable_model_summary=false"]
-COMMON += [f"callbacks.{name}=null" for name in ("backprop", "graph", "decision_boundary")]
+BARE = [f"callbacks.{name}=null" for name in ("backprop", "graph", "decision_boundary")]
+COMMON += BARE
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning warns of what some of them do
 
@@ -115,6 +134,8 @@ def curves(run: Path) -> dict[str, Any]:
 
 def difference(run: Path, alone: Path) -> str:
     """Where a run and the same run trained alone differ."""
+    if metrics(alone)["status"] == "failed":
+        return "" if metrics(run)["error"] == metrics(alone)["error"] else "error"
     try:
         assert_close(metrics(run), metrics(alone), 1e-5, "metrics")
         curves, expected = (
@@ -172,3 +193,79 @@ def test_what_is_seen_in_mid_training_only(train, capfd):
     reasons = compare(train, capfd, f"model._target_={targets}", alone="1")
     assert reasons == Counter(2 * [*LATE.values()])
     assert {*engines()} == {"lightning"}
+
+
+DATA = {
+    "drop last": None,
+    "smaller last": None,
+    "batch sampler": None,
+    "sampler with replacement": None,
+    "dictionaries": None,
+    "workers": None,
+    "stream": "its data comes from several loaders, or from one without a length",
+    "texts": "its batches hold other things than tensors",
+    "two loaders": "its data comes from several loaders, or from one without a length",
+}
+
+
+def test_data_of_other_kinds(train, capfd):
+    kinds = ",".join(f"'{kind}'" for kind in DATA)
+    refused = ("stream", "texts", "two loaders")
+    reasons = compare(train, capfd, "data._target_=many.Varied", f"+data.kind={kinds}", MODEL, alone="1")
+    assert reasons == Counter(2 * [reason for reason in DATA.values() if reason])
+    for run in run_directories("together"):
+        is_refused = any(f"kind={kind}" in run.name for kind in refused)
+        assert metrics(run)["engine"] == ("lightning" if is_refused else "vectorized")
+
+
+def test_data_that_is_split_in_setup_with_the_global_stream(train, capfd):
+    assert compare(train, capfd, "data._target_=many.Split", MODEL) == Counter()
+    assert {*engines()} == {"vectorized"}
+
+
+def test_data_of_other_sizes_in_one_group(train, capfd):
+    arguments = ["data._target_=many.Varied", "+data.kind='smaller last'", "+data.share=1.0,1.05"]
+    assert compare(train, capfd, *arguments, MODEL, seeds="0", alone="0") == {"their batches have different shapes": 2}
+
+
+def test_arguments_of_modules_and_optimizers_are_not_mixed_up(train, capfd):
+    optimizer = ["optimizer=adam", "+model.optimizer=${optimizer}", "optimizer.betas=[0.5,0.9],[0.9,0.99]"]
+    arguments = ["model._target_=many.Given", "+model.dropout=0.1,0.5", *optimizer]
+    assert compare(train, capfd, *arguments, seeds="0", alone="0") == Counter()
+    assert {*engines()} == {"vectorized"}
+
+
+def test_a_run_whose_loss_explodes_does_not_disturb_the_others(train, capfd):
+    arguments = ["model._target_=many.Explodes", "data._target_=many.Varied", "+data.scale=1.0,3.0,0.5"]
+    reasons = compare(train, capfd, *arguments, seeds="0", alone="0")
+    assert reasons == {"their loss is not finite, or another process trains them": 1}
+    assert sorted(engines()) == ["lightning", "vectorized", "vectorized"]
+
+
+def test_a_run_that_fails_fails_alone(train, capfd):
+    reasons = compare(train, capfd, MODEL, "data._target_=many.Varied", "+data.fails=0.0,1.0", alone="0,1", status=1)
+    assert reasons == {"together they raise ValueError: this data is broken": 4}
+
+
+def test_a_module_that_raises_in_one_run_alone(train, capfd):
+    raises = ["model._target_=many.RaisesInOne", "+model.seed=${seed}"]
+    assert compare(train, capfd, *raises, status=1) == {"together they raise ValueError: one run is wrong": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "expected"),
+    [
+        ("digits", ["model.hidden=64", "trainer.max_epochs=1"], Counter()),
+        ("gan", ["data.num_points=400", "trainer.max_epochs=1"], {"its optimization is manual": 2}),
+        ("characters", ["trainer.max_steps=2", "callbacks.learning_rate=null"], {OPTIMIZER: 2}),
+    ],
+)
+def test_examples(train, capfd, name, overrides, expected):
+    command = ["-m", "--config-dir", str(ROOT / "examples" / name), f"experiment={name}", *BARE, *overrides, "seed=0,1"]
+    if not expected:
+        assert train(*command, "hydra.sweep.dir=alone") == 0
+    capfd.readouterr()
+    assert train(*command, "hydra.sweep.dir=together", VECTORIZED) == 0
+    assert lines(capfd.readouterr()) == expected
+    for run in run_directories("together") if not expected else ():
+        assert difference(run, Path("alone", run.name)) == ""

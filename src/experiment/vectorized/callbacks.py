@@ -210,6 +210,7 @@ class StackedCheckpoints(Checkpoints):
                 best.write(member, member.places.next_best)
             state.write(member, member.places.next)
         self.best_states = {}
+        state.streams_in_training.watch_global()  # to write states has set them
         return self.name
 
     def _capture(self, trainer: Trainer, is_resumable: bool) -> "StackedState":
@@ -258,7 +259,7 @@ class StackedState:
         self.common = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         self.io = trainer.strategy.checkpoint_io
         self.tensors, self.optimizer, self.states = stack.copy_tensors(), optimizer, optimizer.copy_states()
-        self.streams = stack.streams.copy()
+        self.streams_in_training, self.streams = stack.streams, stack.streams.copy()
         self.callbacks = [checkpoints.state_of(member) for member in checkpoints.members]
         (monitor,) = (each for each in trainer.callbacks if isinstance(each, StackedLossMonitor))  # type: ignore[attr-defined]
         self.losses = monitor.states()

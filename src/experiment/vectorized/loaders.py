@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 from lightning.fabric.utilities.apply_func import move_data_to_device
-from lightning.fabric.utilities.data import _set_sampler_epoch
+from lightning.fabric.utilities.data import _auto_add_worker_init_fn, _set_sampler_epoch, sized_len
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
 from torch.utils.data import DataLoader
@@ -80,7 +80,7 @@ def join_loaders(loaders: Sequence[Any], streams: Streams, is_training: bool) ->
     Raises:
         NotVectorizable: they are no plain loaders with the same number of batches.
     """
-    if any(not hasattr(each, "__len__") or isinstance(each, list | tuple | dict) for each in loaders):
+    if any(isinstance(each, list | tuple | dict) or sized_len(each) is None for each in loaders):
         raise NotVectorizable("its data comes from several loaders, or from one without a length")
     if len({len(each) for each in loaders}) > 1:
         raise NotVectorizable("they have different numbers of batches")
@@ -136,6 +136,8 @@ class StackedData(LightningDataModule):
         for run, each in enumerate(self.data):
             with self.streams.of(run):
                 loaders.append(getattr(each, f"{split}_dataloader")())
+            if isinstance(loaders[-1], DataLoader):
+                _auto_add_worker_init_fn(loaders[-1], rank=0)  # as Lightning does
         return join_loaders(loaders, self.streams, is_training=split == "train")
 
     @override
