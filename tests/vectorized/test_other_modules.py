@@ -26,26 +26,10 @@ OPTIMIZER = "its module configures not one plain optimizer, but several, a sched
 TOGETHER = {
     "others": ["Regression", "EpochMeans", "LogLikelihood", "LightningNames", "Rising", "Nameless", "Rewarded"],
     "many": [
-        *(
-            "BatchNormOfBatches",
-            "LayerNorm",
-            "WeightNorm",
-            "Convolution",
-            "DropoutInPlace",
-            "FunctionalDropout",
-            "Frozen",
-        ),
-        *(
-            "Frozen",
-            "FrozenMode",
-            "Double",
-            "CountsSteps",
-            "RunningInPlace",
-            "ReturnsMore",
-            "LossOfOneElement",
-            "OtherNames",
-        ),
-        *("NoIndex", "NoValidation", "StepAndEpoch", "AlmostTheTag", "SameName", "Groups", "ReadsCounts"),
+        *("BatchNormOfBatches", "LayerNorm", "WeightNorm", "Convolution", "DropoutInPlace", "FunctionalDropout"),
+        *("Frozen", "FrozenMode", "Double", "CountsSteps", "RunningInPlace", "ReturnsMore", "LossOfOneElement"),
+        *("OtherNames", "NoIndex", "NoValidation", "StepAndEpoch", "AlmostTheTag", "SameName", "Groups"),
+        "ReadsCounts",
     ],
 }
 # Modules that are refused in the trial, and why.
