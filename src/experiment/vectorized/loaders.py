@@ -1,6 +1,7 @@
 """The data of several runs: batches of all of them at once, each as its run alone would get it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from experiment.runs.randomness import own_generators
+from experiment.vectorized.attributes import describe
 from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.streams import Streams
 
@@ -104,20 +106,15 @@ class StackedData(LightningDataModule):
 
     @override
     def prepare_data(self) -> None:
-        for run, each in enumerate(self.data):
-            with self.streams.of(run):
-                each.prepare_data()
+        self._call("prepare_data")
 
     @override
     def setup(self, stage: str) -> None:
-        for run, each in enumerate(self.data):
-            with self.streams.of(run):
-                each.setup(stage)
+        self._call("setup", stage)
 
     @override
     def teardown(self, stage: str) -> None:
-        for each in self.data:
-            each.teardown(stage)
+        self._call("teardown", stage)
 
     @override
     def train_dataloader(self) -> Any:
@@ -132,13 +129,23 @@ class StackedData(LightningDataModule):
         return self._join("test")
 
     def _join(self, split: str) -> Any:
-        loaders = []
-        for run, each in enumerate(self.data):
-            with self.streams.of(run):
-                loaders.append(getattr(each, f"{split}_dataloader")())
-            if isinstance(loaders[-1], DataLoader):
-                _auto_add_worker_init_fn(loaders[-1], rank=0)  # as Lightning does
+        loaders = self._call(f"{split}_dataloader")
+        for each in loaders:
+            if isinstance(each, DataLoader):
+                _auto_add_worker_init_fn(each, rank=0)  # as Lightning does
         return join_loaders(loaders, self.streams, is_training=split == "train")
+
+    def _call(self, hook: str, *arguments: Any) -> list[Any]:
+        """Call a hook of the data of each run; that of the first shows whether the others draw random numbers too."""
+        first, *others = self.data
+        before = describe(self.streams.state(0))
+        with self.streams.of(0):
+            results = [getattr(first, hook)(*arguments)]
+        draws = describe(self.streams.states[0]) != before
+        for run, each in enumerate(others, 1):
+            with self.streams.of(run) if draws else nullcontext():
+                results.append(getattr(each, hook)(*arguments))
+        return results
 
     @override
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
