@@ -39,6 +39,7 @@ class Member:
         logger, places: of its directory.
         metrics: that are written when it ends.
         streams: the random streams after model and data were made.
+        other_states: that its checkpoint holds of callbacks that this engine leaves out.
     """
 
     index: int
@@ -57,6 +58,7 @@ class Member:
     places: CheckpointPlaces = field(init=False)
     metrics: dict[str, Any] = field(default_factory=dict)
     streams: dict[str, Any] = field(default_factory=dict)
+    other_states: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def make(cls, index: int, directory: RunDirectory, config: DictConfig, trainer: Trainer) -> "Member":
@@ -82,7 +84,7 @@ class Member:
         self.model.on_load_checkpoint(checkpoint)
         self.model.load_state_dict(checkpoint["state_dict"], strict=self.model.strict_loading)
         self.optimizer.load_state_dict(checkpoint["optimizer_states"][0])
-        callbacks = checkpoint["callbacks"]
+        self.other_states = callbacks = checkpoint["callbacks"]
         saved = callbacks[Checkpoints.__qualname__]
         self.best_score.load_state_dict(saved["best_score"])
         self.is_best, self.earlier_seconds = saved["is_best"], saved["seconds"]

@@ -61,6 +61,10 @@ class StackedModule(LightningModule):
         self.report: Callable[[Scores], None] = lambda scores: None
 
     @override
+    def on_fit_start(self) -> None:
+        self.models[0]._device = self.device  # what its step reads as ``self.device``
+
+    @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
         before = self.logged.keys()
         self.losses, self.logged, sizes = self._compute("training", batch, batch_idx)

@@ -1,8 +1,9 @@
 """Runs of one structure, each held in its directory while all of them are trained together."""
 
+import gc
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from omegaconf import DictConfig
@@ -45,7 +46,7 @@ def train_together(tasks: Sequence[Task]) -> list[Task]:
         Interrupted: by a signal; the runs have saved their state.
         Exception: they cannot be trained together to the end; each can be resumed alone.
     """
-    with ExitStack() as stack:
+    with _without_collector(), ExitStack() as stack:
         held = [(task, config) for task in tasks if _hold(task, config := task.compose(), stack)]
         if not held:
             return []
@@ -68,6 +69,16 @@ def train_together(tasks: Sequence[Task]) -> list[Task]:
         with log_to(task.directory):
             log.info(format_report(task.directory.metrics, task.directory.path))
     return done
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Collect no garbage: looking through the objects of a thousand runs again and again takes a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def _hold(task: Task, config: DictConfig, stack: ExitStack) -> bool:

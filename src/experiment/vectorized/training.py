@@ -1,5 +1,6 @@
 """The engine that trains several runs together: Lightning fits, validates and tests their modules as one."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import Any, cast
@@ -23,7 +24,8 @@ from experiment.runs.provenance import describe_environment, record_start
 from experiment.runs.report import SCORES, select_scores
 from experiment.runs.saving import SavePoints
 from experiment.runs.signals import SignalHandler
-from experiment.vectorized.callbacks import StackedCheckpoints, StackedLossMonitor, StackedRandomness
+from experiment.vectorized.callbacks import StackedLossMonitor, StackedRandomness
+from experiment.vectorized.checkpoints import StackedCheckpoints
 from experiment.vectorized.loaders import StackedData
 from experiment.vectorized.log import RunLog, StackedLog
 from experiment.vectorized.member import Member
@@ -106,7 +108,11 @@ class StackedTraining:
             record_start(member.directory, member.resume.step, environment, {})
         self.stack.report = self._report
         checkpoint = self.members[0].resume.checkpoint
-        self.trainer.fit(self.stack, datamodule=self.data, ckpt_path=checkpoint, weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings(
+                "ignore", "Be aware that when using .ckpt_path., callbacks"
+            )  # their states are kept
+            self.trainer.fit(self.stack, datamodule=self.data, ckpt_path=checkpoint, weights_only=True)
         self.signals.check()
         self._score()
         self.loss.update_members()
