@@ -14,7 +14,6 @@ from omegaconf import DictConfig, ListConfig
 
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.objective import TEXTS
-from experiment.configuration.plain import raw_data
 from experiment.configuration.references import call_resolvers
 from experiment.runs.files import write_atomically
 from experiment.runs.recorded import check_places, is_plain_file, load_json, load_yaml
@@ -110,12 +109,12 @@ class RunDirectory:
         write_atomically(self.path / name, json.dumps(finite, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
         return finite
 
-    def record_configuration(self, config: DictConfig, hydra: DictConfig) -> None:
-        """Record a configuration, and Hydra's, as the one that is run here."""
+    def record_configuration(self, config: DictConfig, hydra: dict[str, Any]) -> None:
+        """Record a configuration, and Hydra's as plain data, as the one that is run here."""
         self.config_file.parent.mkdir(exist_ok=True)
         (self.path / "metrics.json").unlink(missing_ok=True)  # first: an old result must not be read with a new horizon
-        write_atomically(self.overrides_file, to_yaml(raw_data(hydra.overrides.task)))
-        write_atomically(self.hydra_file, to_yaml({"hydra": raw_data(hydra)}))
+        write_atomically(self.overrides_file, to_yaml(hydra["overrides"]["task"]))
+        write_atomically(self.hydra_file, to_yaml({"hydra": hydra}))
         write_atomically(self.config_file, _recorded(config))
 
     @contextmanager

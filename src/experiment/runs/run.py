@@ -14,6 +14,7 @@ from typing_extensions import override
 from experiment.configuration.errors import CarriedError
 from experiment.configuration.identity import is_dry_run
 from experiment.configuration.own_code import add_config_dirs
+from experiment.configuration.plain import raw_data
 from experiment.configuration.validation import validate
 from experiment.runs.directory import RunDirectory, remove_if_empty
 from experiment.runs.dry_run import dry_run
@@ -66,7 +67,7 @@ def _run_locked(directory: RunDirectory, config: DictConfig, hydra: DictConfig) 
     terminal = LOG_FILE_ONLY if in_sweep else log
     with log_to(directory):
         try:
-            with started(directory, config, hydra, terminal) as (resume, metrics):
+            with started(directory, config, raw_data(hydra), terminal) as (resume, metrics):
                 train(directory, config, hydra, resume, not in_sweep, metrics)
         except Interrupted as interrupted:
             interrupted.hydra = hydra
@@ -78,11 +79,11 @@ def _run_locked(directory: RunDirectory, config: DictConfig, hydra: DictConfig) 
 
 @contextmanager
 def started(
-    directory: RunDirectory, config: DictConfig, hydra: DictConfig, terminal: logging.Logger
+    directory: RunDirectory, config: DictConfig, hydra: dict[str, Any], terminal: logging.Logger
 ) -> Iterator[tuple[ResumePoint, dict[str, Any]]]:
     """Start a run in a locked directory; yield where it resumes, and the metrics for an engine to fill.
 
-    The metrics are written however the engine ends; an error decides the status. An engine that leaves the run to
+    Hydra's configuration is plain data. The metrics are written however the engine ends; an error decides the status. An engine that leaves the run to
     another one clears them.
     """
     resume = find_resume_point(directory, config)

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from omegaconf import DictConfig
 
@@ -27,13 +28,13 @@ class Task:
         directory: of the run.
         overrides: that it is composed from.
         compose: returns its configuration.
-        compose_hydra: returns Hydra's own configuration of the run; it is valid until another run's is composed.
+        hydra: Hydra's own configuration of the run, as plain data.
     """
 
     directory: RunDirectory
     overrides: Sequence[str]
     compose: Callable[[], DictConfig]
-    compose_hydra: Callable[[], DictConfig]
+    hydra: dict[str, Any]
 
 
 def train_together(tasks: Sequence[Task]) -> list[Task]:
@@ -55,7 +56,7 @@ def train_together(tasks: Sequence[Task]) -> list[Task]:
         check_alike([member.model for member in members])
         for (task, config), member in zip(held, members, strict=True):
             with log_to(task.directory):
-                starts = started(task.directory, config, task.compose_hydra(), log)
+                starts = started(task.directory, config, task.hydra, log)
                 member.resume, member.metrics = stack.enter_context(starts)
         with log_to(*(task.directory for task, _ in held)):
             failure = _train(members, [task.overrides for task, _ in held])
