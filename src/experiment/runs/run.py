@@ -83,8 +83,14 @@ def started(
 ) -> Iterator[tuple[ResumePoint, dict[str, Any]]]:
     """Start a run in a locked directory; yield where it resumes, and the metrics for an engine to fill.
 
-    Hydra's configuration is plain data. The metrics are written however the engine ends; an error decides the status. An engine that leaves the run to
+    The metrics are written however the engine ends; an error decides the status. An engine that leaves the run to
     another one clears them.
+
+    Args:
+        directory: of the run.
+        config: of the run.
+        hydra: Hydra's own configuration, as plain data.
+        terminal: the logger to which it is reported where the run resumes.
     """
     resume = find_resume_point(directory, config)
     directory.record_configuration(config, hydra)
