@@ -39,12 +39,12 @@ class Sizes:
     most: int = 4096  # runs of the longest vectorized sweep
     alone: tuple[int, int] = (4, 12)  # runs of a sweep whose launcher trains each alone
     short: tuple[int, int] = (4, 24)  # the same, of runs of two epochs
-    processes: tuple[int, int] = (2, 6)  # runs of a sweep whose launcher starts a process for each
+    processes: tuple[int, int] = (2, 4)  # runs of a sweep whose launcher starts a process for each
     grid_epochs: int = 200
     grid: tuple[int, int] = (8, 64)  # runs over points and widths, alone and together
     points: tuple[int, ...] = (100, 1000, 10_000)
     widths: tuple[int, ...] = (4, 32, 256)
-    checks: tuple[int, int] = (64, 4096)
+    checks: tuple[int, int] = (64, 2048)
     tasks: int = 5000
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from benchmarks.sweeps_summary import MACHINES, MILLION, TASK_BYTES, TASKS
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -44,28 +45,24 @@ def draw(content: Mapping[str, Any], path: Path) -> None:
     by_cores.set_xticks(counts, [str(count) for count in counts])
     by_cores.minorticks_off()
     by_cores.set(title="Cores", xlabel="cores", ylabel=f"seconds of a run of {content['epochs']:,} steps")
-    names = [*summary["launchers"]]
-    _draw_bars(costs, names, [[summary["launchers"][name][kind] for name in names] for kind in ("run", "short run")])
-    lengths = f"(of {content['epochs']:,} steps; paler: of 2)"
-    costs.set(title="A run, without the start of the sweep", xlabel=f"seconds {lengths}")
-    kinds = [*summary["disk"]]
-    _draw_bars(disk, kinds, [[summary["disk"][kind][what] / 1000 for kind in kinds] for what in ("blocks", "size")])
-    disk.set(title="A run on disk", xlabel="kB in whole blocks (paler: the bytes of its files)")
+    _draw_costs(costs, summary["launchers"])
+    costs.set(title="A run, without the start of the sweep")
+    costs.set_xlabel(f"seconds (of {content['epochs']:,} steps; hollow: of 2)")
+    _draw_disk(disk, summary["disk"])
+    disk.set(title="A run on disk", xlabel="kB in whole blocks (paler: bytes of its files)")
     handles, labels = by_runs.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False)
     FigureCanvasAgg(figure).print_png(path)
 
 
 def _draw_by_runs(axes: Axes, summary: Mapping[str, Any]) -> None:
-    _draw_curves(axes, summary["seconds by runs"])
-    most = max(int(runs) for runs in summary["seconds by runs"]["vectorized"])
+    curves = summary["seconds by runs"]
+    _draw_curves(axes, curves)
+    most = max(int(runs) for runs in curves["vectorized"])
     for name, line in summary["line"].items():
-        first = max(int(runs) for runs in summary["seconds by runs"][name])
-        ends = [runs for runs in (first, most) if runs >= first]
+        counts = np.geomspace(max(int(runs) for runs in curves[name]), most)
         label = "extrapolated" if name == "basic" else None
-        axes.plot(
-            ends, [line["start"] + line["run"] * runs for runs in ends], "--", color=STYLES[name][0], lw=1, label=label
-        )
+        axes.plot(counts, line["start"] + line["run"] * counts, "--", color=STYLES[name][0], lw=1, label=label)
     axes.set(title="A sweep, with its start", xlabel="runs", ylabel="seconds")
 
 
@@ -77,18 +74,28 @@ def _draw_curves(axes: Axes, curves: Mapping[str, Mapping[str, float]]) -> None:
     _tidy(axes)
 
 
-def _draw_bars(axes: Axes, names: Sequence[str], columns: Sequence[Sequence[float]]) -> None:
-    """Draw a dark and a pale bar for each name, with numbers."""
-    for offset, alpha, values in zip((-0.2, 0.2), (1, 0.4), columns, strict=True):
-        places = [place + offset for place in range(len(names))]
-        colors = [STYLES[name.partition(",")[0]][0] for name in names]
-        axes.barh(places, values, 0.36, color=colors, alpha=alpha)
-        for place, value in zip(places, values, strict=True):
-            axes.text(value * 1.1, place, _number(value), va="center", fontsize=8)
-    flat = [value for values in columns for value in values]
-    axes.set_xscale("log")
-    axes.set_xlim(min(flat) / 3, max(flat) * 5)
-    axes.set_yticks(range(len(names)), [name.replace(", ", ",\n") for name in names])
+def _draw_costs(axes: Axes, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Draw the seconds of a run, of the usual length and of two steps."""
+    for place, (name, row) in enumerate(rows.items()):
+        color, marker = STYLES[name]
+        for what, face, offset in (("run", color, (0, 9)), ("short run", "white", (0, -17))):
+            axes.plot(row[what], place, marker=marker, ms=9, color=color, mfc=face)
+            axes.annotate(_number(row[what]), (row[what], place), offset, textcoords="offset points", ha="center")
+    seconds = [row[what] for row in rows.values() for what in ("run", "short run")]
+    axes.set(xscale="log", xlim=(min(seconds) / 3, max(seconds) * 3), ylim=(len(rows) - 0.5, -0.7))
+    axes.set_yticks(range(len(rows)), [*rows])
+    _tidy(axes)
+
+
+def _draw_disk(axes: Axes, rows: Mapping[str, Mapping[str, float]]) -> None:
+    """Draw the space of a run, in whole blocks and by the bytes of its files."""
+    for place, (kind, row) in enumerate(rows.items()):
+        for what, offset, alpha in (("blocks", -0.2, 1), ("size", 0.2, 0.4)):
+            value = row[what] / 1000
+            axes.barh(place + offset, value, 0.36, color=STYLES[kind.partition(",")[0]][0], alpha=alpha)
+            axes.annotate(_number(value), (value, place + offset), (4, 0), textcoords="offset points", va="center")
+    axes.set_xlim(0, max(row["blocks"] for row in rows.values()) / 1000 * 1.2)
+    axes.set_yticks(range(len(rows)), [kind.replace(", ", ",\n") for kind in rows])
     axes.invert_yaxis()
     _tidy(axes)
 
@@ -123,7 +130,7 @@ def _table(header: Row, rows: Iterable[Row]) -> str:
 
 def _number(value: float) -> str:
     """Return two or three digits that count."""
-    return f"{value:,.0f}" if value >= 100 else f"{value:.{1 if value >= 10 else 2 if value >= 0.1 else 4}f}"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.{3 if value >= 1 else 2}g}"
 
 
 def _duration(hours: float) -> str:
@@ -142,7 +149,7 @@ def _headline(content: Mapping[str, Any]) -> str:
     rows = [
         [labels.get(name, name), _number(rate), f"{rates['vectorized'] / rate:,.1f}"] for name, rate in rates.items()
     ]
-    return _table([title, "runs a second", "vectorized is times as fast"], rows)
+    return _table([title, "runs a second", "vectorized, times as fast"], rows)
 
 
 def _by_runs(summary: Mapping[str, Any]) -> str:

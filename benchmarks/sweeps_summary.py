@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from benchmarks.sweeps_cost import CHECKS, Cost, Sweep
 
+LAUNCHERS = ("basic", "joblib", "submitit_local", "ray", "vectorized")
 MILLION, MACHINES = 10**6, 100
 PLAIN, PLAIN_EVERY_10 = "plain script", "plain script, logging every 10 steps"
 TASKS, TASK_BYTES = "tasks of Ray per second", "bytes of a task of Ray"
@@ -38,7 +39,8 @@ class Summary:
 
     def __init__(self, costs: Mapping[Sweep, Cost], others: Mapping[str, float], epochs: int) -> None:
         self.costs, self.others, self.epochs = costs, others, epochs
-        self.launchers = [*dict.fromkeys(sweep.launcher for sweep in costs if sweep.launcher != CHECKS)]
+        measured = {sweep.launcher for sweep in costs}
+        self.launchers = [name for name in LAUNCHERS if name in measured]
 
     def headline(self, together: int) -> dict[str, float]:
         """Return how many runs are trained a second; the start of the process is not counted unless it is said."""
