@@ -18,11 +18,18 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks import speed
-from benchmarks.sweeps_cost import CHECKS, CORES, HERE, Cost, Sweep, measure
+from benchmarks.sweeps_cost import CHECKS, CORES, HERE, SHORT, Cost, Sweep, measure
 from benchmarks.sweeps_page import draw, fill_tables
 from benchmarks.sweeps_summary import PLAIN, PLAIN_EVERY_10, TASK_BYTES, TASKS, Summary
 
 DOCS = HERE.parent / "docs"
+PARTS = ("headline", "runs", "points", "width", "cores", "launchers")
+MACHINE = {
+    "cores": CORES,
+    "system": platform.system(),
+    "processor": platform.machine(),
+    "python": platform.python_version(),
+}
 MODULES = {  # that a launcher with workers needs
     "joblib": "hydra_plugins.hydra_joblib_launcher",
     "submitit_local": "hydra_plugins.hydra_submitit_launcher",
@@ -87,22 +94,22 @@ class Plan:
         kinds = [("vectorized", self.sizes.together // 2), *((name, self.sizes.alone[1]) for name in self.workers[:1])]
         for count in (*takewhile(CORES.__gt__, (2**power for power in range(12))), CORES):
             for name, runs in kinds:
-                yield Sweep(name, 1, 2, cores=count)
+                yield Sweep(name, 1, SHORT, cores=count)
                 yield Sweep(name, runs, self.sizes.epochs, cores=count)
 
     def launchers(self) -> Iterator[Sweep]:
         """Yield short and long runs by every launcher, and checks alone."""
         for name in ("basic", *self.workers):
-            yield from self._alone(name, 2)
+            yield from self._alone(name, SHORT)
             yield from self._alone(name, self.sizes.epochs)
-        yield from (Sweep("vectorized", runs, 2) for runs in (self.sizes.together // 16, self.sizes.together))
+        yield from (Sweep("vectorized", runs, SHORT) for runs in (self.sizes.together // 16, self.sizes.together))
         yield from (Sweep(CHECKS, runs, self.sizes.epochs) for runs in self.sizes.checks)
 
     def _starts(self) -> Iterator[Sweep]:
-        yield from (Sweep(name, 1, 2) for name in ("basic", "vectorized"))
+        yield from (Sweep(name, 1, SHORT) for name in ("basic", "vectorized"))
 
     def _alone(self, name: str, epochs: int) -> Iterator[Sweep]:
-        counts = self.sizes.short if epochs == 2 else self.sizes.alone
+        counts = self.sizes.short if epochs == SHORT else self.sizes.alone
         yield from (
             Sweep(name, runs, epochs) for runs in (self.sizes.processes if name == "submitit_local" else counts)
         )
@@ -114,9 +121,6 @@ class Plan:
                 sweep = Sweep(name, runs, self.sizes.grid_epochs)
                 changed: dict[str, Any] = {what: value}
                 yield replace(sweep, **changed)
-
-
-PARTS = ("headline", "runs", "points", "width", "cores", "launchers")
 
 
 def measure_others(part: str, sizes: Sizes, has_ray: bool) -> dict[str, float]:
@@ -138,7 +142,7 @@ def measure_parts(names: Iterable[str], sizes: Sizes, rounds: int) -> tuple[dict
     sweeps = [*dict.fromkeys(sweep for name in names for sweep in getattr(plan, name)())]
     costs: dict[Sweep, list[Cost]] = defaultdict(list)
     others: dict[str, list[float]] = defaultdict(list)
-    measure(Sweep("basic", 1, 2))  # warms the caches up
+    measure(Sweep("basic", 1, SHORT))  # warms the caches up
     for _ in range(rounds):
         for sweep in sweeps:
             costs[sweep].append(measure(sweep))
@@ -190,37 +194,33 @@ def main() -> None:
     if arguments.quick and not arguments.output:
         parser.error("--quick: --output=DIRECTORY is needed, so that nothing of value is written over")
     sizes = QUICK if arguments.quick else replace(Sizes(), most=arguments.max_runs)
-    record, docs = (
-        (arguments.output / "sweeps.json", arguments.output) if arguments.output else (HERE / "sweeps.json", DOCS)
-    )
-    docs.mkdir(parents=True, exist_ok=True)
-    machine = {
-        "cores": CORES,
-        "system": platform.system(),
-        "processor": platform.machine(),
-        "python": platform.python_version(),
-    }
-    costs, others = read(record, machine, sizes)
+    record = (arguments.output or HERE) / "sweeps.json"
+    record.parent.mkdir(parents=True, exist_ok=True)
+    costs, others = read(record, sizes) if arguments.parts else ({}, {})
     new_costs, new_others = measure_parts(arguments.parts or PARTS, sizes, arguments.rounds)
     costs, others = costs | new_costs, others | new_others
     rows = [asdict(sweep) | asdict(cost) for sweep, cost in costs.items()]
-    content: dict[str, Any] = {"machine": machine, "epochs": sizes.epochs, "sweeps": rows, "others": others}
-    record.write_text(json.dumps(content, indent=1) + "\n")
-    plan = Plan(sizes)
-    if missing := [name for name in PARTS if not {*getattr(plan, name)()} <= {*costs}]:
+    content: dict[str, Any] = {"machine": MACHINE, "epochs": sizes.epochs, "sweeps": rows, "others": others}
+    write(record, content)
+    if missing := [name for name in PARTS if not {*getattr(Plan(sizes), name)()} <= {*costs}]:
         print(f"No page: not measured yet: {', '.join(missing)}")
         return
-    content["summary"] = summarize(costs, others, sizes)
-    record.write_text(json.dumps(content, indent=1) + "\n")
+    write(record, {"summary": summarize(costs, others, sizes)} | content)
     content = json.loads(record.read_text())
-    draw(content, docs / "sweeps.png")
-    fill_tables(content, DOCS / "sweeps.md", docs / "sweeps.md")
+    pages = arguments.output or DOCS
+    draw(content, pages / "sweeps.png")
+    fill_tables(content, DOCS / "sweeps.md", pages / "sweeps.md")
 
 
-def read(record: Path, machine: dict[str, Any], sizes: Sizes) -> tuple[dict[Sweep, Cost], dict[str, float]]:
+def write(record: Path, content: dict[str, Any]) -> None:
+    """Write what was measured, and what follows from it."""
+    record.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def read(record: Path, sizes: Sizes) -> tuple[dict[Sweep, Cost], dict[str, float]]:
     """Return what has been recorded of this machine."""
     content = json.loads(record.read_text()) if record.exists() else {}
-    if (content.get("machine"), content.get("epochs")) != (machine, sizes.epochs):
+    if (content.get("machine"), content.get("epochs")) != (MACHINE, sizes.epochs):
         return {}, {}
     names = [each.name for each in fields(Sweep)]
     costs = {}

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmarks.sweeps_cost import CHECKS, SHORT
 from benchmarks.sweeps_summary import MACHINES, MILLION, TASK_BYTES, TASKS
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -47,7 +48,7 @@ def draw(content: Mapping[str, Any], path: Path) -> None:
     by_cores.set(title="Cores", xlabel="cores", ylabel=f"seconds of a run of {content['epochs']:,} steps")
     _draw_costs(costs, summary["launchers"])
     costs.set(title="A run, without the start of the sweep")
-    costs.set_xlabel(f"seconds (of {content['epochs']:,} steps; hollow: of 2)")
+    costs.set_xlabel(f"seconds (of {content['epochs']:,} steps; hollow: of {SHORT})")
     _draw_disk(disk, summary["disk"])
     disk.set(title="A run on disk", xlabel="kB in whole blocks (paler: bytes of its files)")
     handles, labels = by_runs.get_legend_handles_labels()
@@ -172,9 +173,9 @@ def _crossings(summary: Mapping[str, Any]) -> str:
 
 def _launchers(content: Mapping[str, Any]) -> str:
     summary, others = content["summary"], content["others"]
-    header = ["launcher", "start, s", "a run of 2 steps, s", f"of {content['epochs']:,} steps, s"]
+    header = ["launcher", "start, s", f"a run of {SHORT} steps, s", f"of {content['epochs']:,} steps, s"]
     header += [
-        f"{MILLION:,} runs of 2 steps on {MACHINES} machines",
+        f"{MILLION:,} runs of {SHORT} steps on {MACHINES} machines",
         f"of {content['epochs']:,} steps",
         "what limits it",
     ]
@@ -207,7 +208,7 @@ def _disk(summary: Mapping[str, Any]) -> str:
 
 def _memory(summary: Mapping[str, Any]) -> str:
     rows = []
-    for name, label in (("checks", "checked, none started"), ("vectorized", "vectorized")):
+    for name, label in ((CHECKS, "checked, none started"), ("vectorized", "vectorized")):
         (few, first), (many, last) = [(int(runs), memory) for runs, memory in summary["memory"][name].items()][-2:]
         growth = max(last - first, 0) / (many - few) * 1000 / 1e6
         rows.append([label, *(f"{memory / 1e6:.0f} ({runs:,})" for runs, memory in ((few, first), (many, last)))])

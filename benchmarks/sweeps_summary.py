@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from benchmarks.sweeps_cost import CHECKS, Cost, Sweep
+from benchmarks.sweeps_cost import CHECKS, SHORT, Cost, Sweep
 
 LAUNCHERS = ("basic", "joblib", "submitit_local", "ray", "vectorized")
 MILLION, MACHINES = 10**6, 100
@@ -69,14 +69,13 @@ class Summary:
         """Return the seconds of each run by launcher and by an attribute in which some sweeps differ."""
         values: dict[str, dict[int, float]] = {}
         for sweep in sorted(self.costs, key=lambda sweep: getattr(sweep, what)):
-            own = {what: getattr(sweep, what)}
             twins = [
                 each
                 for each in self.costs
                 if each == Sweep(sweep.launcher, sweep.runs, sweep.epochs, **{what: getattr(each, what)})
             ]
             if sweep in twins and len(twins) > 1 and sweep.runs > 1:
-                values.setdefault(sweep.launcher, {})[own[what]] = self._without_start(sweep)
+                values.setdefault(sweep.launcher, {})[getattr(sweep, what)] = self._without_start(sweep)
         return values
 
     def crossings(self) -> dict[str, int]:
@@ -97,7 +96,7 @@ class Summary:
         """Return by launcher the seconds of the start and of a run, and the hours of a million runs."""
         table = {}
         for launcher in self.launchers:
-            short, long = self.line(launcher, 2), self.line(launcher, self.epochs)
+            short, long = self.line(launcher, SHORT), self.line(launcher, self.epochs)
             least = MILLION / self.others[TASKS] if launcher == "ray" else 0
             hours = [max(line.seconds(MILLION / MACHINES), least) / 3600 for line in (short, long)]
             row = {"start": max(short.start, 0), "short run": short.run, "run": long.run}
@@ -126,7 +125,7 @@ class Summary:
         return sorted(sweeps, key=lambda sweep: sweep.runs)
 
     def _without_start(self, sweep: Sweep) -> float:
-        start = self.costs[Sweep(sweep.launcher, 1, 2, cores=sweep.cores)].seconds
+        start = self.costs[Sweep(sweep.launcher, 1, SHORT, cores=sweep.cores)].seconds
         return self._positive(self.costs[sweep].seconds - start, sweep) / sweep.runs
 
     def _positive(self, seconds: float, sweep: Sweep) -> float:
