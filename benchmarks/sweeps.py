@@ -22,6 +22,7 @@ from benchmarks.sweeps_cost import CHECKS, CORES, HERE, SHORT, Cost, Sweep, meas
 from benchmarks.sweeps_page import draw, fill_tables
 from benchmarks.sweeps_summary import PLAIN, PLAIN_EVERY_10, TASK_BYTES, TASKS, Summary
 
+PLAIN_RUNS = 3  # of the plain script in each round: one takes less than a second
 DOCS = HERE.parent / "docs"
 PARTS = ("headline", "runs", "points", "width", "cores", "launchers")
 MACHINE = {
@@ -48,7 +49,7 @@ class Sizes:
     short: tuple[int, int] = (4, 24)  # the same, of runs of two epochs
     processes: tuple[int, int] = (2, 4)  # runs of a sweep whose launcher starts a process for each
     grid_epochs: int = 200
-    grid: tuple[int, int] = (8, 64)  # runs over points and widths, alone and together
+    grid: tuple[int, int] = (6, 64)  # runs over points and widths, alone and together
     points: tuple[int, ...] = (100, 1000, 10_000)
     widths: tuple[int, ...] = (4, 32, 256)
     checks: tuple[int, int] = (64, 2048)
@@ -63,9 +64,8 @@ class Plan:
 
     def __init__(self, sizes: Sizes) -> None:
         self.sizes = sizes
-        self.workers = [
-            name for name, module in MODULES.items() if find_spec(module.split(".")[0]) and find_spec(module)
-        ]
+        self.workers = [name for name, module in MODULES.items() if find_spec(module)]
+        self.joblib = [name for name in self.workers if name == "joblib"]
 
     def headline(self) -> Iterator[Sweep]:
         """Yield the runs together, beside those of the basic launcher with and without views."""
@@ -76,7 +76,7 @@ class Plan:
 
     def runs(self) -> Iterator[Sweep]:
         """Yield sweeps of more and more runs."""
-        for name in ("basic", *self.workers[:1]):
+        for name in ("basic", *self.joblib):
             yield from self._alone(name, self.sizes.epochs)
         powers = (4**power for power in range(12))
         yield from (Sweep("vectorized", runs, self.sizes.epochs) for runs in takewhile(self.sizes.most.__ge__, powers))
@@ -91,7 +91,7 @@ class Plan:
 
     def cores(self) -> Iterator[Sweep]:
         """Yield the same sweep on more and more cores."""
-        kinds = [("vectorized", self.sizes.together // 2), *((name, self.sizes.alone[1]) for name in self.workers[:1])]
+        kinds = [("vectorized", self.sizes.together // 2), *((name, self.sizes.alone[1]) for name in self.joblib)]
         for count in (*takewhile(CORES.__gt__, (2**power for power in range(12))), CORES):
             for name, runs in kinds:
                 yield Sweep(name, 1, SHORT, cores=count)
@@ -126,9 +126,10 @@ class Plan:
 def measure_others(part: str, sizes: Sizes, has_ray: bool) -> dict[str, float]:
     """Return what a part of the page needs beside sweeps."""
     if part == "headline":
-        plain = [f"--epochs={sizes.epochs}"], [f"--epochs={sizes.epochs}", "--log-every=10"]
-        fits = [speed.measure(speed.theirs("plain.py", *arguments)).fit for arguments in plain]
-        return dict(zip((PLAIN, PLAIN_EVERY_10), fits, strict=True))
+        words: dict[str, list[str]] = {PLAIN: [], PLAIN_EVERY_10: ["--log-every=10"]}
+        commands = {name: speed.theirs("plain.py", f"--epochs={sizes.epochs}", *own) for name, own in words.items()}
+        fits = [{name: speed.measure(command).fit for name, command in commands.items()} for _ in range(PLAIN_RUNS)]
+        return {name: statistics.median(each[name] for each in fits) for name in words}
     if part == "launchers" and has_ray:
         with TemporaryDirectory() as directory:
             _, _, output = speed.run_process([str(HERE / "ray_tasks.py"), str(sizes.tasks)], directory)
@@ -139,15 +140,15 @@ def measure_others(part: str, sizes: Sizes, has_ray: bool) -> dict[str, float]:
 def measure_parts(names: Iterable[str], sizes: Sizes, rounds: int) -> tuple[dict[Sweep, Cost], dict[str, float]]:
     """Measure parts of the page, each contender in each round, and return the medians."""
     plan = Plan(sizes)
-    sweeps = [*dict.fromkeys(sweep for name in names for sweep in getattr(plan, name)())]
     costs: dict[Sweep, list[Cost]] = defaultdict(list)
     others: dict[str, list[float]] = defaultdict(list)
     measure(Sweep("basic", 1, SHORT))  # warms the caches up
-    for _ in range(rounds):
-        for sweep in sweeps:
-            costs[sweep].append(measure(sweep))
-            print(f"{costs[sweep][-1].seconds:8.2f} s  {sweep}", flush=True)
+    for number in range(1, rounds + 1):
         for name in names:
+            for sweep in getattr(plan, name)():
+                if len(costs[sweep]) < number:
+                    costs[sweep].append(measure(sweep))
+                    print(f"{costs[sweep][-1].seconds:8.2f} s  {sweep}", flush=True)
             for what, value in measure_others(name, sizes, "ray" in plan.workers).items():
                 others[what].append(value)
                 print(f"{value:10.4g}  {what}", flush=True)
