@@ -35,8 +35,7 @@ def test_memory_is_the_contenders_own():
     """In a process that is small itself, as the benchmark is: a child's peak is at least its parent's."""
     code = """
         import sys
-        from benchmarks import speed, sweeps
-from benchmarks.sweeps_cost import Cost, Sweep, measure
+        from benchmarks import speed
         command = speed.theirs("plain.py", f"--points={sys.argv[1]}", "--epochs=1", "--batch=10000000")
         print(speed.measure(command).memory)
     """
