@@ -22,9 +22,9 @@ STYLES = {  # of Okabe and Ito's palette
 LIMITS = {
     "basic": "one process, one run at a time",
     "joblib": "the cores of one machine",
-    "submitit_local": "a process, with Python's start and imports, for each run",
+    "submitit_local": "Python's start and imports for each run; on Slurm also its limit on jobs",
     "ray": "cores; then Ray's scheduler: {tasks:,.0f} tasks a second, {task_bytes:.0f} kB each in the sweep's process",
-    "vectorized": "one process on a machine: the writing of each run's files",
+    "vectorized": "one process, which also writes the files of all runs",
 }
 Row = Sequence[str]
 
