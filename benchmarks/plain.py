@@ -24,6 +24,7 @@ parser.add_argument("directory")
 parser.add_argument("--points", type=int, default=100)
 parser.add_argument("--batch", type=int, default=100)
 parser.add_argument("--epochs", type=int, default=1000)
+parser.add_argument("--log-every", type=int, default=1)
 arguments = parser.parse_args()
 
 np.random.seed(0)
@@ -45,6 +46,7 @@ with SummaryWriter(arguments.directory) as writer:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            writer.add_scalar("train/loss", loss.item(), step)
+            if step % arguments.log_every == 0:
+                writer.add_scalar("train/loss", loss.item(), step)
             step += 1
 print(time.perf_counter() - began)

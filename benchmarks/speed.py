@@ -77,24 +77,42 @@ CONTESTS = {
 
 def measure(command: list[str]) -> Cost:
     """Run a contender. Its peak memory is at least that of this process, which therefore does not import torch."""
-    with tempfile.TemporaryDirectory() as directory, tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryDirectory() as directory:
         *words, last = command
+        whole, memory, output = run_process([*words, f"{last}{directory}/run"], directory)
+        metrics = Path(directory, "run", "metrics.json")
+        fit = json.loads(metrics.read_text())["seconds"] if metrics.exists() else float(output.split()[-1])
+    return Cost(fit, whole, memory)
+
+
+def run_process(words: list[str], directory: str, variables: dict[str, str] | None = None) -> tuple[float, int, str]:
+    """Run Python in a directory; a process that fails ends this one.
+
+    Args:
+        words: its arguments.
+        directory: to run it in.
+        variables: environment variables of its own.
+
+    Returns:
+        Its seconds, its peak memory in bytes, and its output.
+    """
+    with tempfile.TemporaryFile("w+") as output:
         began = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, *words, f"{last}{directory}/run"],
+            [sys.executable, *words],
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd=directory,
+            env=os.environ | (variables or {}),
         )
         _, status, usage = os.wait4(process.pid, 0)
-        whole = time.perf_counter() - began
+        seconds = time.perf_counter() - began
         process.returncode = os.waitstatus_to_exitcode(status)
         output.seek(0)
-        if process.returncode != 0:
-            sys.exit(f"{output.read()}\n{' '.join(words)} failed.")
-        metrics = Path(directory, "run", "metrics.json")
-        fit = json.loads(metrics.read_text())["seconds"] if metrics.exists() else float(output.read().split()[-1])
-    return Cost(fit, whole, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
+        text = output.read()
+    if process.returncode != 0:
+        sys.exit(f"{text}\n{' '.join(words)} failed.")
+    return seconds, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024), text
 
 
 def contest(contenders: dict[str, list[str]], rounds: int) -> dict[str, list[Cost]]:
