@@ -79,6 +79,7 @@ def _without_collector() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.collect()
         gc.enable()
 
 
