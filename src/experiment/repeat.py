@@ -102,6 +102,9 @@ def main() -> None:
         environment = environment_differences(recorded, repeated)
     if environment:
         print(printable("\n  ".join(["The two runs were made in different environments:", *environment])))
+    engines = [run.metrics.get("engine") for run in (recorded, repeated)]
+    if engines[0] != engines[1]:
+        print(f"The engines differ, {engines[0]} and {engines[1]}: the two runs agree but for rounding, and for views.")
     if differences:
         sys.exit(printable("\n  ".join(["The two runs differ:", *differences])))
     print("The two runs are bit-identical: every curve, every weight, every score.")

@@ -1,9 +1,13 @@
 """``hydra/launcher=vectorized``: runs that are trained together equal the same runs trained alone."""
 
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 
-from tests.conftest import ROOT, checkpoint, plain_loop
+from experiment import repeat
+from tests.conftest import ROOT, checkpoint, metrics, plain_loop
 from tests.runs.test_run import curve
 from tests.vectorized.compare import assert_same_runs, run_directories
 
@@ -44,6 +48,28 @@ def test_runs_equal_those_that_are_trained_alone(train, capfd, arguments):
     assert train("-m", *arguments, *alone, "hydra.sweep.dir=together", VECTORIZED) == 0
     assert "one by one" not in capfd.readouterr().err
     assert_same_runs("together", "alone")
+
+
+def test_a_search_trains_its_trials_together_and_can_be_repeated(train):
+    pytest.importorskip("optuna")
+    search = ["-m", VECTORIZED, "search=optuna", "search.trials=6", "hydra.sweeper.workers=3", "trainer.max_epochs=5"]
+    names = []
+    for sweep in ("first", "second"):
+        assert train(*search, f"hydra.sweep.dir={sweep}") == 0
+        assert {metrics(run)["engine"] for run in run_directories(sweep)} == {"vectorized"}
+        names.append([run.name for run in run_directories(sweep)])
+    assert len(names[0]) == 6
+    assert names[0] == names[1]
+
+
+def test_a_run_that_is_repeated_alone_says_why_it_differs(train, monkeypatch, capsys):
+    assert train("-m", "seed=0,1", VECTORIZED, "trainer.max_epochs=5", "hydra.sweep.dir=sweep") == 0
+    monkeypatch.setattr(sys, "argv", ["repeat", "sweep/seed=1", "alone"])
+    with pytest.raises(SystemExit):
+        repeat.main()
+    assert "The engines differ, vectorized and lightning: the two runs agree but for" in capsys.readouterr().out
+    alone, together = (torch.tensor([loss for _, loss in curve(Path(name))]) for name in ("alone", "sweep/seed=1"))
+    torch.testing.assert_close(alone, together, rtol=1e-5, atol=0)
 
 
 def test_the_reference_is_met_to_rounding(train):
