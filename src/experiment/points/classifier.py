@@ -1,6 +1,7 @@
 """The LightningModule that classifies points."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import torch
 from lightning import LightningModule
@@ -17,10 +18,13 @@ Batch = tuple[Tensor, Tensor]
 def bce(logits: Tensor, classes: Tensor) -> Tensor:
     """Return the mean binary cross-entropy of the probabilities, as ``BCELoss`` computes it, NaN if one is NaN.
 
-    ``binary_cross_entropy`` would raise an error there, but a diverged run is a result. No branch depends on a value,
-    so that many runs can be computed as one.
+    There ``binary_cross_entropy`` raises an error, or ends the process on a GPU; but a diverged run is a result. No
+    branch depends on a value, so that many runs can be computed as one.
     """
     probabilities = torch.sigmoid(logits)
+    if probabilities.device.type == "cpu":
+        with suppress(RuntimeError):
+            return functional.binary_cross_entropy(probabilities, classes)
     loss = functional.binary_cross_entropy(probabilities.nan_to_num(0.5), classes)
     return loss + 0 * probabilities.detach().sum()
 
