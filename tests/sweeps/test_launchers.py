@@ -138,8 +138,10 @@ def test_runs_that_are_lost_with_a_worker_are_launched_again(train, capfd):
     assert_equal("joblib", "basic")
     assert_passive("joblib")
     starts = {name[-1]: len(steps(directory)) for name, directory in runs("joblib").items()}
-    assert starts["1"] == 2
-    assert max(starts[seed] for seed in "2345") == 1
+    again = [seed for seed, count in starts.items() if count > 1]
+    assert "1" in again
+    assert len(again) <= 2  # joblib ends the other worker too, maybe within a run
+    assert max(starts.values()) == 2
 
 
 def test_submitit_runs_equal_the_basic_launchers(train, threads):
