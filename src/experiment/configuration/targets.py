@@ -52,7 +52,7 @@ def instantiate(config: DictConfig, key: str) -> Any:
 def make(node: Any) -> Any:
     """Return plain data with an object in the place of each dictionary that has a ``_target_``.
 
-    As ``hydra.utils.instantiate`` with ``_convert_="all"``, in a hundredth of the time: it copies no configuration.
+    As ``hydra.utils.instantiate`` with ``_convert_="all"``, in a tenth of the time: it copies no configuration.
     """
     if isinstance(node, list):
         return [make(child) for child in node]
