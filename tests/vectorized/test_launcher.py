@@ -1,6 +1,7 @@
 """``hydra/launcher=vectorized``: runs that are trained together equal the same runs trained alone."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,10 @@ def test_a_run_that_is_repeated_alone_says_why_it_differs(train, monkeypatch, ca
 
 
 def test_the_reference_is_met_to_rounding(train):
+    began = time.monotonic()
     assert train("-m", "seed=0,3", "optimizer.lr=0.1,1", VECTORIZED, "hydra.sweep.dir=sweep") == 0
+    seconds = [metrics(run)["seconds"] for run in run_directories("sweep")]
+    assert 0 < sum(seconds) < time.monotonic() - began  # the runs share the time
     for run in run_directories("sweep"):
         rate, seed = (float(part.partition("=")[2]) for part in run.name.split(","))
         losses, net = plain_loop(seed=int(seed), lr=rate)

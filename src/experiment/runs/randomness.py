@@ -91,7 +91,7 @@ def own_generators(loaders: Iterable[DataLoader[Any]]) -> dict[torch.Generator, 
 def seed_epoch(seed: int, epoch: int) -> None:
     """Let every stream begin where it begins in an epoch of a run with that seed."""
     block, place = divmod(epoch, BLOCK)
-    seed_streams(_seeds(seed, block)[place])
+    seed_streams(int(_seeds(seed, block)[place]))
 
 
 def seed_streams(seed: int) -> None:
@@ -105,9 +105,9 @@ def seed_streams(seed: int) -> None:
 
 
 @functools.lru_cache(maxsize=MAX_RUNS)
-def _seeds(seed: int, block: int) -> list[int]:
+def _seeds(seed: int, block: int) -> np.ndarray:
     """Return the seeds of a block of epochs."""
-    return [int(each) for each in np.random.SeedSequence([seed, block]).generate_state(BLOCK)]
+    return np.random.SeedSequence([seed, block]).generate_state(BLOCK)
 
 
 def get_streams() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The engine that trains one run with Lightning: fit, validate, test, draw."""
 
 import logging
+from collections.abc import Mapping
 from contextlib import closing, nullcontext
 from typing import Any, cast
 
@@ -179,17 +180,11 @@ class LightningTraining:
         self.signals.check()
         scores = self._score(trainer, model, data)
         if self.logger:
-            # What is not in the log, a start that resumes after the last step does not know.
-            scores = {name: score for name, score in scores.items() if name in SCORES} | self.logger.logged
             sync_files(self.logger.flush())
-        if self.best_score.newest is not None:
-            scores.setdefault(self.objective.metric, self.best_score.newest)
         if is_first_rank():
             draw_pictures(FinishedRun.read(self.directory.path, model, data, self.checkpoints.step), self.views)
-        metrics: dict[str, Any] = {name: float(scores[name]) for name in select_scores(scores, self.objective)}
-        self.best_score.use_last(metrics.get(self.objective.metric), self.checkpoints.step)
-        status = "diverged" if self.loss.diverged else "finished"
-        return metrics | {"status": status, "stop_reason": self.checkpoints.stop_reason}
+        logged = self.logger.logged if self.logger else None
+        return final_metrics(scores, logged, self.best_score, self.loss, self.checkpoints)
 
     def _score(self, trainer: Trainer, model: LightningModule, data: LightningDataModule) -> dict[str, Any]:
         """Return the scores of the last weights: validated, unless the end of training did so, and tested."""
@@ -203,6 +198,34 @@ class LightningTraining:
             trainer.test(model, datamodule=data, verbose=False)
             scores |= trainer.callback_metrics
         return scores
+
+
+def final_metrics(
+    scores: Mapping[str, Any],
+    logged: Mapping[str, float] | None,
+    best_score: BestScore,
+    loss: LossMonitor,
+    checkpoints: Checkpoints,
+) -> dict[str, Any]:
+    """Return what ``metrics.json`` says of a run whose training has ended.
+
+    Args:
+        scores: of the last weights.
+        logged: the newest value of each scalar in the log, ``None`` without a log.
+        best_score: takes the score of the last weights if validation has given none.
+        loss: whether the run diverged.
+        checkpoints: how far it came, and why it stopped.
+    """
+    if logged is not None:
+        # What is not in the log, a start that resumes after the last step does not know.
+        scores = {name: score for name, score in scores.items() if name in SCORES} | {**logged}
+    objective = best_score.objective
+    if best_score.newest is not None:
+        scores = {objective.metric: best_score.newest, **scores}
+    metrics: dict[str, Any] = {name: float(scores[name]) for name in select_scores(scores, objective)}
+    best_score.use_last(metrics.get(objective.metric), checkpoints.step)
+    status = "diverged" if loss.diverged else "finished"
+    return metrics | {"status": status, "stop_reason": checkpoints.stop_reason}
 
 
 def _has_test_data(model: LightningModule, data: LightningDataModule) -> bool:

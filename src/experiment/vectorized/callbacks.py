@@ -47,9 +47,9 @@ class StackedLossMonitor(LossMonitor):
 
     state_key = LossMonitor.__qualname__
 
-    def __init__(self, members: Sequence[Member], log: StackedLog) -> None:
+    def __init__(self, members: Sequence[Member], stack: StackedModule, log: StackedLog) -> None:
         super().__init__()
-        self.members, self.stacked_log = members, log
+        self.members, self.stack, self.stacked_log = members, stack, log
         starts = [member.loss for member in members]
         self.firsts = torch.tensor([float("nan") if each.first is None else each.first for each in starts])
         self.losses = torch.tensor([each.newest for each in starts])
@@ -59,8 +59,7 @@ class StackedLossMonitor(LossMonitor):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        assert isinstance(pl_module, StackedModule)
-        self.losses = pl_module.losses
+        self.losses = self.stack.losses
         if self.is_first:
             self.firsts, self.is_first = self.losses, False
         if not torch.isfinite(self.losses.sum()):
@@ -68,22 +67,21 @@ class StackedLossMonitor(LossMonitor):
                 member.is_dropped |= not abs(loss) < float("inf")
             trainer.should_stop |= all(member.is_dropped for member in self.members)
         if self.logs is None:
-            self.logs = TAG not in pl_module.logged or not pl_module.rules[TAG].to_logger
+            self.logs = TAG not in self.stack.logged or not self.stack.rules[TAG].to_logger
         if (step := self.step_to_log(trainer, batch_idx)) is not None:
-            rules = pl_module.rules
+            rules = self.stack.rules
             scores = {
                 rules[name].step_name(name): values
-                for name, values in pl_module.logged.items()
+                for name, values in self.stack.logged.items()
                 if rules[name].on_step and rules[name].to_logger
             }
             self.stacked_log.log(({TAG: self.losses} if self.logs else {}) | scores, step)
 
     @override
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, StackedModule)
         loop = trainer.fit_loop.epoch_loop
         loop._batches_that_stepped -= 1  # as Lightning does: the means are logged at the last step of the epoch
-        pl_module.report_training()
+        self.stack.report_training()
         loop._batches_that_stepped += 1
 
     @override

@@ -18,7 +18,7 @@ from experiment.runs.resumability import is_stateful
 from experiment.runs.signals import SignalHandler
 from experiment.vectorized.attributes import describe_attributes
 from experiment.vectorized.callbacks import StackedLossMonitor
-from experiment.vectorized.log import StackedLog, StateMark
+from experiment.vectorized.log import StateMark
 from experiment.vectorized.member import Member, hyper_parameters
 from experiment.vectorized.module import StackedModule
 from experiment.vectorized.optimizers import StackedOptimizer
@@ -58,10 +58,15 @@ class StackedCheckpoints(Checkpoints):
     state_key = Checkpoints.__qualname__
 
     def __init__(
-        self, members: Sequence[Member], log: StackedLog, every_n_seconds: float, signals: SignalHandler
+        self,
+        members: Sequence[Member],
+        stack: StackedModule,
+        loss: StackedLossMonitor,
+        every_n_seconds: float,
+        signals: SignalHandler,
     ) -> None:
         super().__init__(StackedPlaces(members), every_n_seconds, signals, members[0].best_score)
-        self.members, self.stacked_log = members, log
+        self.members, self.stack, self.loss = members, stack, loss
         self.best_states: dict[int, StackedState] = {}  # by the index of the run
         self.attributes = describe_attributes(members[0].model)
 
@@ -73,9 +78,7 @@ class StackedCheckpoints(Checkpoints):
 
     @override
     def _is_exact_within_epoch(self, trainer: Trainer) -> bool:
-        stack = trainer.lightning_module
-        assert isinstance(stack, StackedModule)
-        return not stack.training_means.sums and is_stateful(trainer) and super()._is_exact_within_epoch(trainer)
+        return not self.stack.training_means.sums and is_stateful(trainer) and super()._is_exact_within_epoch(trainer)
 
     @property
     def kept(self) -> list[Member]:
@@ -86,9 +89,8 @@ class StackedCheckpoints(Checkpoints):
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.sanity_checking:
             return
-        assert isinstance(pl_module, StackedModule)
         self.validated_step = trainer.global_step
-        columns = {name: values.tolist() for name, values in pl_module.scores.items()}
+        columns = {name: values.tolist() for name, values in self.stack.scores.items()}
         for member in self.members:
             scores = {name: values[member.index] for name, values in columns.items()}
             member.is_best = not member.is_dropped and member.best_score.update(scores, trainer.global_step)
@@ -102,7 +104,7 @@ class StackedCheckpoints(Checkpoints):
             member.is_best = False
         state = self._capture(trainer, is_resumable)
         if is_resumable:
-            state.mark = self.stacked_log.mark(self.name)
+            state.mark = self.loss.stacked_log.mark(self.name)
         self.best_states |= dict.fromkeys((member.index for member in best), state)
 
     @override
@@ -114,15 +116,13 @@ class StackedCheckpoints(Checkpoints):
                 best.write(member, member.places.next_best)
             state.write(member, member.places.next)
         self.best_states = {}
-        state.streams_in_training.watch_global()  # to write states has set them
+        self.stack.streams.watch_global()  # to write states has set them
         return self.name
 
     def _capture(self, trainer: Trainer, is_resumable: bool) -> "StackedState":
-        stack = trainer.lightning_module
-        assert isinstance(stack, StackedModule)
-        if describe_attributes(stack.models[0]) != self.attributes:  # no checkpoint holds them
+        if describe_attributes(self.stack.models[0]) != self.attributes:  # no checkpoint holds them
             raise NotVectorizable("a step changes an attribute of the module")
-        stack.streams.check_global()
+        self.stack.streams.check_global()
         self.is_resumable = is_resumable
         state = StackedState(trainer, self)
         self.is_resumable = False
@@ -157,16 +157,14 @@ class StackedState:
     """The state of several runs at one moment, from which the checkpoint of each can be written."""
 
     def __init__(self, trainer: Trainer, checkpoints: StackedCheckpoints) -> None:
-        stack, optimizer = trainer.lightning_module, trainer.optimizers[0]
-        assert isinstance(stack, StackedModule)
+        stack, optimizer = checkpoints.stack, trainer.optimizers[0]
         assert isinstance(optimizer, StackedOptimizer)
         self.common = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         self.io = trainer.strategy.checkpoint_io
         self.tensors, self.optimizer, self.states = stack.copy_tensors(), optimizer, optimizer.copy_states()
-        self.streams_in_training, self.streams = stack.streams, stack.streams.copy()
+        self.streams = stack.streams.copy()
         self.callbacks = [checkpoints.state_of(member) for member in checkpoints.members]
-        (monitor,) = (each for each in trainer.callbacks if isinstance(each, StackedLossMonitor))  # type: ignore[attr-defined]
-        self.losses = monitor.states()
+        self.losses = checkpoints.loss.states()
         self.mark: StateMark | None = None  # in the logs of the runs that write it
 
     def write(self, member: Member, path: Path) -> None:

@@ -21,9 +21,9 @@ from experiment.runs.loop_progress import is_out_of_time
 from experiment.runs.loss import TAG
 from experiment.runs.objects import trainer_arguments
 from experiment.runs.provenance import describe_environment, record_start
-from experiment.runs.report import SCORES, select_scores
 from experiment.runs.saving import SavePoints
 from experiment.runs.signals import SignalHandler
+from experiment.runs.training import final_metrics
 from experiment.vectorized.callbacks import StackedLossMonitor, StackedRandomness
 from experiment.vectorized.checkpoints import StackedCheckpoints
 from experiment.vectorized.loaders import StackedData
@@ -72,8 +72,9 @@ class StackedTraining:
             [member.model for member in members], [member.optimizer for member in members], self.streams
         )
         self.data = StackedData([member.data for member in members], self.streams)
-        self.loss = StackedLossMonitor(members, self.log)
-        self.checkpoints = StackedCheckpoints(members, self.log, self.config.checkpoint.every_n_seconds, self.signals)
+        self.loss = StackedLossMonitor(members, self.stack, self.log)
+        every = self.config.checkpoint.every_n_seconds
+        self.checkpoints = StackedCheckpoints(members, self.stack, self.loss, every, self.signals)
         callbacks = [SavePoints(self.checkpoints, [RunLog(self.log, 0)]), StackedRandomness(self.streams), self.loss]
         scored = is_overridden("validation_step", members[0].model)
         unscored = {} if scored and is_overridden("val_dataloader", members[0].data) else {"limit_val_batches": 0}
@@ -109,9 +110,8 @@ class StackedTraining:
         self.stack.report = self._report
         checkpoint = self.members[0].resume.checkpoint
         with warnings.catch_warnings():
-            warnings.filterwarnings(
-                "ignore", "Be aware that when using .ckpt_path., callbacks"
-            )  # their states are kept
+            # The states of callbacks that are left out are kept.
+            warnings.filterwarnings("ignore", "Be aware that when using .ckpt_path., callbacks")
             self.trainer.fit(self.stack, datamodule=self.data, ckpt_path=checkpoint, weights_only=True)
         self.signals.check()
         self._score()
@@ -139,15 +139,7 @@ class StackedTraining:
             trainer.test(self.stack, datamodule=self.data, verbose=False)
 
     def _result(self, member: Member) -> dict[str, Any]:
-        scores = {name: values[member.index].item() for name, values in self.stack.scores.items()}
-        if member.logger:
-            scores = {name: score for name, score in scores.items() if name in SCORES} | member.logger.logged
-        else:
-            scores |= {name: values[member.index].item() for name, values in self.log.newest.items()}
-        objective = Objective.of(member.config)
-        if member.best_score.newest is not None:
-            scores.setdefault(objective.metric, member.best_score.newest)
-        metrics: dict[str, Any] = {name: float(scores[name]) for name in select_scores(scores, objective)}
-        member.best_score.use_last(metrics.get(objective.metric), self.checkpoints.step)
-        status = "diverged" if member.loss.diverged else "finished"
-        return metrics | {"status": status, "stop_reason": self.checkpoints.stop_reason}
+        newest = self.stack.scores | self.log.newest
+        scores = {name: values[member.index].item() for name, values in newest.items()}
+        logged = member.logger.logged if member.logger else None
+        return final_metrics(scores, logged, member.best_score, member.loss, self.checkpoints)
