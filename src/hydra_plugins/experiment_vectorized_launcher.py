@@ -17,10 +17,11 @@ class VectorizedLauncher(Launcher):
     Args:
         batch_size: how many runs are trained together at most, ``None`` for as many as the cache or the device holds.
         n_jobs: how many trials of a search are trained together.
+        processes: how many train batches at once, ``None`` for one a core.
     """
 
-    def __init__(self, batch_size: int | None, n_jobs: int) -> None:
-        self.batch_size, self.n_jobs = batch_size, n_jobs
+    def __init__(self, batch_size: int | None, n_jobs: int, processes: int | None) -> None:
+        self.batch_size, self.n_jobs, self.processes = batch_size, n_jobs, processes
         self.basic = BasicLauncher()
 
     @override
@@ -28,12 +29,18 @@ class VectorizedLauncher(Launcher):
         self.basic.setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.loader, self.config = hydra_context.config_loader, config
 
+    def prepare(self, runs: int) -> None:
+        """Start what a number of runs needs while they are checked."""
+        from experiment.vectorized.shares import start_processes_early
+
+        start_processes_early(runs, self.processes)
+
     @override
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from experiment.vectorized.sweep import JobTrainer  # here, since it imports torch, and Hydra all plugins
 
         configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
-        trainer = JobTrainer(self.loader, self.config, self.batch_size)
+        trainer = JobTrainer(self.loader, self.config, self.batch_size, self.processes)
         jobs = [list(overrides) for overrides in job_overrides]
         trainer.train(jobs, initial_job_idx)
         returns = []
@@ -48,5 +55,5 @@ class VectorizedLauncher(Launcher):
 ConfigStore.instance().store(
     group="hydra/launcher",
     name="vectorized",
-    node={"_target_": f"{__name__}.VectorizedLauncher", "batch_size": None, "n_jobs": 16},
+    node={"_target_": f"{__name__}.VectorizedLauncher", "batch_size": None, "n_jobs": 16, "processes": None},
 )

@@ -126,7 +126,7 @@ def _class_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) -> 
         reason = explain_hidden_module(name) or _format_root_cause(error) + _advise(error, node)
         yield f"{key}._target_={name}: cannot be imported: {reason}"
         return
-    if is_own(target) and (hidden := explain_hidden_module(name)):
+    if (hidden := explain_hidden_module(name)) and is_own(target):
         yield f"{key}._target_={name}: cannot be imported: {hidden}"
         return
     is_argument = kinds == ARGUMENT_KINDS
@@ -135,7 +135,7 @@ def _class_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) -> 
         own = ", or a class or a function of your own code: beside your script, or in the directory of --config-dir"
         yield f"{key}._target_={name}: {allowed}{own if is_argument else ''}"
         return
-    signature = inspect.signature(target)
+    signature = _signature(target)
     others = (*HYDRA_KEYWORDS, *RESERVED.get(key, ()))
     arguments = {name: value for name, value in node.items() if name not in others}
     arguments |= dict.fromkeys(supplied_arguments(target, node))
@@ -147,6 +147,11 @@ def _class_problems(node: dict[str, Any], key: str, kinds: tuple[type, ...]) -> 
         if isinstance(target, type) and issubclass(target, Optimizer | LRScheduler) and not node.get("_partial_"):
             advice = f"; {key}._partial_=true leaves the rest to the model"
         yield f"{key}: {node['_target_']} {error}; it takes {', '.join(signature.parameters)}{advice}"
+
+
+@functools.lru_cache(maxsize=256)  # the runs of a sweep have the same classes
+def _signature(target: Any) -> inspect.Signature:
+    return inspect.signature(target)
 
 
 def _format_root_cause(error: BaseException) -> str:

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
@@ -16,7 +17,14 @@ from experiment.runs.directory import RunDirectory
 from experiment.runs.environment import check_environment
 from experiment.runs.resume import check_start
 
-Check = Callable[[DictConfig, Path], object]  # of a configuration, and the directory that it is to run in
+
+class Kind(Enum):
+    """What there is to do for a configuration that has been checked."""
+
+    RUN, DRY_RUN, NOTHING = range(3)
+
+
+Check = Callable[[DictConfig, Path], Kind | None]  # of a configuration, and the directory that it is to run in
 
 
 class Planned(Protocol):
@@ -39,52 +47,67 @@ class PlannedRun:
     directory: Path
 
 
-def check_jobs(jobs: Sequence[Planned], hydra: DictConfig) -> list[bool]:
-    """Check composed configurations and the directories that they are to run in; return which are complete there.
+def check_jobs(jobs: Sequence[Planned], hydra: DictConfig) -> list[Kind]:
+    """Check composed configurations and the directories that they are to run in; return what there is to do for each.
+
+    What needs torch is checked last, and not for a run that is complete.
 
     Raises:
-        ConfigurationError: some are wrong, with the problems of all of them; what needs no torch is checked without.
+        ConfigurationError: some are wrong, with the problems of the first check that any of them fails.
     """
-    complete: list[bool] = []
+    checks: list[Check] = [_check_configuration, _check_environment, _check_directory, _ModuleChecks(hydra)]
+    problems: list[dict[str, None]] = [{} for _ in checks]  # the runs of a sweep share what is wrong
+    kinds: list[Kind] = []
+    for job in jobs:
+        config, kind = job.config, Kind.RUN  # composed once for all checks
+        for check, found in zip(checks, problems, strict=True):
+            try:
+                kind = check(config, job.directory) or kind
+            except ConfigurationError as error:
+                found |= dict.fromkeys(str(error).splitlines())
+            if found or kind == Kind.NOTHING:  # what later checks find is not reported
+                break
+        kinds.append(kind)
+    for found in problems:
+        if found:
+            raise ConfigurationError("\n".join(found))
+    return kinds
 
-    def check_directory(config: DictConfig, path: Path) -> None:
-        complete.append(not is_dry_run(config) and check_start(RunDirectory(path), config))
 
-    _check_all(
-        jobs,
-        lambda config, _: validate(config),
-        lambda config, _: check_environment(config.trainer),
-        check_directory,
-    )
-    rest = [job for job, done in zip(jobs, complete, strict=True) if not done]
-    if rest:
+def _check_configuration(config: DictConfig, directory: Path) -> None:
+    validate(config)
+
+
+def _check_environment(config: DictConfig, directory: Path) -> None:
+    check_environment(config.trainer)
+
+
+def _check_directory(config: DictConfig, directory: Path) -> Kind:
+    if is_dry_run(config):
+        return Kind.DRY_RUN
+    return Kind.NOTHING if check_start(RunDirectory(directory), config) else Kind.RUN
+
+
+class _ModuleChecks:
+    """Checks what needs torch, which is imported with the first configuration."""
+
+    def __init__(self, hydra: DictConfig) -> None:
+        self.hydra = hydra
+        self.checks: list[Check] = []
+
+    def __call__(self, config: DictConfig, directory: Path) -> None:
+        if not self.checks:
+            self.checks = self._import()
+        for check in self.checks:
+            check(config, directory)
+
+    def _import(self) -> list[Check]:
         gc.disable()  # collecting garbage while torch is imported, and when the process ends, takes seconds
         from experiment.runs.initial_weights import check_initial_weights
         from experiment.runs.instantiable import InstantiableCheck
 
         gc.freeze()
         gc.enable()
-        add_config_dirs(hydra)
+        add_config_dirs(self.hydra)
         check_instantiable = InstantiableCheck()
-        _check_all(rest, lambda config, _: check_instantiable(config), check_initial_weights)
-    return complete
-
-
-def _check_all(jobs: Sequence[Planned], *checks: Check) -> None:
-    """Make the checks of each job, up to the first that fails.
-
-    Raises:
-        ConfigurationError: some have failed, with the problems of the first check that any job fails.
-    """
-    problems: list[dict[str, None]] = [{} for _ in checks]  # the runs of a sweep share what is wrong
-    for job in jobs:
-        config = job.config  # composed once for all checks
-        for check, found in zip(checks, problems, strict=True):
-            try:
-                check(config, job.directory)
-            except ConfigurationError as error:
-                found |= dict.fromkeys(str(error).splitlines())
-                break
-    for found in problems:
-        if found:
-            raise ConfigurationError("\n".join(found))
+        return [lambda config, _: check_instantiable(config), check_initial_weights]

@@ -1,10 +1,11 @@
 """From a configuration to the objects of a run: model, data, callbacks, the arguments of the trainer."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-from lightning.pytorch import Callback, LightningDataModule, LightningModule, seed_everything
+from lightning.pytorch import Callback, LightningDataModule, LightningModule
 from lightning.pytorch.callbacks import ProgressBar
 from omegaconf import DictConfig
 
@@ -23,7 +24,8 @@ from experiment.runs.recorded import check_recorded_values
 
 def make_model_and_data(config: DictConfig) -> tuple[LightningModule, LightningDataModule]:
     """Make the two, each from the beginning of the seed's streams, so that neither depends on the other."""
-    seed_everything(config.seed, workers=True, verbose=False)
+    os.environ |= {"PL_GLOBAL_SEED": str(config.seed), "PL_SEED_WORKERS": "1"}  # as seed_everything(workers=True)
+    seed_streams(config.seed)
     data = targets.instantiate(config, "data")
     seed_streams(config.seed)
     return targets.instantiate(config, "model"), data

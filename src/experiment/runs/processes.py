@@ -4,20 +4,17 @@ The process that starts them handles the signals, and outlives them.
 """
 
 import logging
-import multiprocessing
 import multiprocessing.connection
 import pickle
 import signal
 import socket
-import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -25,6 +22,7 @@ from torch.multiprocessing.spawn import start_processes
 
 from experiment.configuration.errors import ReportedError
 from experiment.configuration.own_code import code_directories
+from experiment.runs.process_start import clean_context, hidden_script
 from experiment.runs.rank import ProcessGroup, Report, run_rank
 from experiment.runs.signals import SignalHandler
 
@@ -53,7 +51,7 @@ def run_in_processes(
         Interrupted: a signal has ended all of them, after they have saved their state.
         ReportedError: the process that failed first raised an error, or died. The others are ended.
     """
-    context = _clean_context()
+    context = clean_context("experiment.runs.training")
     records, sender = context.Pipe(duplex=False)
     watched, kept = context.Pipe(duplex=False)
     with tempfile.TemporaryDirectory() as reports, SignalHandler() as signals:
@@ -69,7 +67,7 @@ def run_in_processes(
             code=code_directories(),
         )
         method = context.get_start_method()
-        with nullcontext() if with_script else _hidden_script():
+        with nullcontext() if with_script else hidden_script():
             started = start_processes(run_rank, (group, function, arguments), size, join=False, start_method=method)
         sender.close()
         try:
@@ -85,29 +83,6 @@ def run_in_processes(
         metrics |= reports_found[0].metrics
     if error := _first_error(ends, reports_found):
         raise error
-
-
-@contextmanager
-def _hidden_script() -> Iterator[None]:
-    """Start processes that do not import the script of this one: it may train as soon as it is imported."""
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
-
-
-def _clean_context() -> Any:
-    """Return how processes start: not as copies of this one, whose pools of threads would not survive that.
-
-    Where the system can, they are copies of a process that has only imported this package, once for a sweep.
-    """
-    has_server = "forkserver" in multiprocessing.get_all_start_methods() and sys.platform == "linux"
-    context = multiprocessing.get_context("forkserver" if has_server else "spawn")
-    if has_server:
-        context.set_forkserver_preload(["experiment.runs.training"])
-    return context
 
 
 def _free_port() -> int:

@@ -26,8 +26,9 @@ def run_grid(sweep: Sweep, overrides: Sequence[Override]) -> None:
     jobs = [*{job.directory: job for job in (sweep.job([*each], varied) for each in combinations)}.values()]
     if not jobs:
         raise ConfigurationError("There is nothing to sweep: a key has no values.")
-    incomplete = sweep.check(jobs)
-    if sweep.dry_run(jobs):
+    incomplete, are_dry_runs = sweep.check(jobs)
+    if are_dry_runs:
+        sweep.dry_run(jobs)
         return
     sweep.prepare()
     rows = [read_row(job.values, job.directory) for job in jobs]

@@ -48,8 +48,8 @@ def run_search(sweep: Sweep, settings: DictConfig, fixed: list[str], swept: Mapp
     study = Study(sweep.directory / "study.journal", name, space, settings.trials, config.seed, objective)
     limits = [[*fixed, f"{key}={value}"] for key, override in space.items() for value in boundary_values(override)]
     jobs = [*{job.directory: job for job in (sweep.job(each, space) for each in limits)}.values()]
-    sweep.check(jobs)
-    if sweep.dry_run(jobs):
+    if sweep.check(jobs)[1]:
+        sweep.dry_run(jobs)
         print(f"{len(jobs)} dry runs at the limits of the search space succeeded.")
         return
     sweep.prepare()
@@ -78,7 +78,8 @@ def _run_trials(sweep: Sweep, jobs: Sequence[Job], monitor: SweepMonitor, object
     for job in jobs:
         monitor.add(job)
     distinct = {job.directory: job for job in reversed(jobs)}  # two trials may have chosen the same
-    monitor.errors |= sweep.launch(sweep.check([*distinct.values()]))
+    incomplete, _ = sweep.check([*distinct.values()])
+    monitor.errors |= sweep.launch(incomplete)
     rows = [read_row(job.values, job.directory, monitor.errors.get(job.directory)) for job in jobs]
     for row in rows:
         if row.metrics["status"] == "finished" and row.metrics.get(objective.metric) is None:

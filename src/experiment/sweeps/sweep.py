@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.utils import JobReturn
@@ -9,8 +10,7 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
 from experiment.configuration.errors import ConfigurationError
-from experiment.configuration.identity import is_dry_run
-from experiment.runs.checks import check_jobs
+from experiment.runs.checks import Kind, check_jobs
 from experiment.runs.directory import make_directory, remove_if_empty
 from experiment.runs.files import write_atomically
 from experiment.runs.signals import Interrupted, SignalHandler
@@ -19,6 +19,14 @@ from experiment.sweeps.relaunch import Launches
 from experiment.sweeps.results import Row
 from experiment.sweeps.summary import raise_if_failed
 from experiment.sweeps.worker import WorkerTask
+
+
+@runtime_checkable
+class PreparingLauncher(Protocol):
+    """A launcher that needs time to get ready."""
+
+    def prepare(self, runs: int) -> None:
+        """Get ready for a number of runs, without waiting for it."""
 
 
 class Sweep:
@@ -60,27 +68,27 @@ class Sweep:
         make_directory(self.directory, "hydra.sweep.dir")
         write_atomically(self.directory / "multirun.yaml", OmegaConf.to_yaml(self.config))
 
-    def check(self, jobs: Sequence[Job]) -> list[Job]:
-        """Return the jobs that are not complete.
+    def check(self, jobs: Sequence[Job]) -> tuple[list[Job], bool]:
+        """Return the jobs that are not complete, and whether they are dry runs.
+
+        Meanwhile, a launcher that can gets ready for them.
 
         Raises:
-            ConfigurationError: some cannot run.
+            ConfigurationError: some cannot run, or only some are dry runs.
         """
-        complete = check_jobs(jobs, self.config.hydra)
-        return [job for job, is_complete in zip(jobs, complete, strict=True) if not is_complete]
-
-    def dry_run(self, jobs: Sequence[Job]) -> bool:
-        """Run checked jobs if they are dry runs, and return whether they are.
-
-        Raises:
-            ConfigurationError: only some of them are dry runs.
-            ReportedError: some dry runs failed, after all others have ended.
-        """
-        num_dry = sum(is_dry_run(job.config) for job in jobs)
-        if num_dry == 0:
-            return False
-        if num_dry < len(jobs):
+        if isinstance(self.launcher, PreparingLauncher):
+            self.launcher.prepare(len(jobs))
+        kinds = check_jobs(jobs, self.config.hydra)
+        if Kind.DRY_RUN in kinds and {*kinds} != {Kind.DRY_RUN}:
             raise ConfigurationError("trainer.fast_dev_run: all runs of a sweep are dry runs, or none is.")
+        return [job for job, kind in zip(jobs, kinds, strict=True) if kind != Kind.NOTHING], Kind.DRY_RUN in kinds
+
+    def dry_run(self, jobs: Sequence[Job]) -> None:
+        """Run checked jobs that are dry runs.
+
+        Raises:
+            ReportedError: some failed, after all others have ended.
+        """
         directories = [*(job.directory for job in jobs), self.directory, *self.directory.parents]
         made = [path for path in directories if not path.exists()]
         try:
@@ -90,7 +98,6 @@ class Sweep:
                 remove_if_empty(path)
         rows = [Row(job.values, job.directory, {"status": "pending"}) for job in jobs]  # whatever was run there before
         raise_if_failed(rows, errors, self.config.hydra)
-        return True
 
     def launch(self, jobs: Sequence[Job]) -> dict[Path, str]:
         """Run jobs, and return the error of each that failed by its directory.

@@ -1,8 +1,9 @@
 """The jobs of a sweep: in groups of one structure, each trained in batches of runs."""
 
+import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,21 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from experiment.configuration.overrides import parse_override
+from experiment.configuration.overrides import unquote_for_hydra
 from experiment.configuration.plain import raw_data
 from experiment.runs.checkpoint_files import load_newest, state_name
 from experiment.runs.directory import RunDirectory
 from experiment.sweeps.jobs import JobComposer
 from experiment.vectorized.grouping import check_configuration, structure
 from experiment.vectorized.refusal import NotVectorizable, explain
-from experiment.vectorized.together import Task, train_together
+from experiment.vectorized.shares import count_processes, share_of
+from experiment.vectorized.together import Task
 from experiment.vectorized.trial import TRIED, choose_batch_size
+from experiment.vectorized.workers import train_batches
+
+ATTEMPTS = 2  # to train runs together that were lost with a process
+HYDRA_KEY = re.compile(r"[+~]*hydra[./]")
+UNFINISHED = "their loss is not finite, or another process trains them"
 
 
 class JobTrainer:
@@ -29,17 +36,22 @@ class JobTrainer:
         loader: Hydra's configuration loader.
         config: of the sweep.
         batch_size: how many runs are trained together at most, ``None`` for as many as the cache or the device holds.
+        processes: how many train at once, ``None`` for one a core.
 
     Attributes:
         done: the metrics of the jobs that are complete, by index.
         reasons: why others are not, with how many there are of each.
     """
 
-    def __init__(self, loader: ConfigLoader, config: DictConfig, batch_size: int | None = None) -> None:
-        self.loader, self.config, self.batch_size = loader, config, batch_size
+    def __init__(
+        self, loader: ConfigLoader, config: DictConfig, batch_size: int | None = None, processes: int | None = None
+    ) -> None:
+        self.loader, self.config = loader, config
+        self.batch_size, self.processes = batch_size, count_processes(processes)
         self.composer = JobComposer(loader, config)
         self.done: dict[int, dict[str, Any]] = {}
         self.reasons: Counter[str] = Counter()
+        self.with_script = False  # whether a configuration names a class of the script that this process runs
 
     def train(self, jobs: Sequence[list[str]], first: int) -> None:
         """Train jobs, given by their overrides; ``first`` is the number of the first job.
@@ -48,47 +60,78 @@ class JobTrainer:
             Interrupted: by a signal; the runs have saved their state.
         """
         tasks = self._make_tasks(jobs, first)
-        groups: dict[str, list[int]] = defaultdict(list)
-        for index, task in enumerate(tasks):
-            config = task.compose()
-            try:
-                if any(text.startswith("hydra.sweeper.callbacks") for text in jobs[index]):
-                    raise NotVectorizable("search.pruning compares each run while it is trained")
-                check_configuration(config)
-                groups[f"{structure(config)} {_position(task.directory)}"].append(index)
-            except NotVectorizable as reason:
-                self.reasons[str(reason)] += 1
-        for group in groups.values():
-            self._train_group(tasks, group)
+        lost = [*range(len(tasks))]
+        if any(text.startswith("hydra.sweeper.callbacks") for job in jobs for text in job):
+            self._leave(len(lost), "search.pruning compares each run while it is trained")
+            lost = []
+        for _ in range(ATTEMPTS):
+            groups = self._group(tasks, lost)
+            lost = self._train_batches(tasks, [batch for group in groups for batch in self._split(tasks, group)])
+        self._leave(len(lost), "a process that trained them with others was lost")
         for text, count in self.reasons.items():
             tqdm.write(f"Trained one by one: {count} runs, since {text}.", file=sys.stderr)
 
-    def _train_group(self, tasks: Sequence[Task], group: list[int]) -> None:
+    def _leave(self, count: int, reason: str) -> None:
+        """Leave runs to the ordinary engine."""
+        if count:
+            self.reasons[reason] += count
+
+    def _group(self, tasks: Sequence[Task], indices: Sequence[int]) -> Iterable[list[int]]:
+        """Return the groups of those runs that may be trained together."""
+        groups: dict[str, list[int]] = defaultdict(list)
+        for index in indices:
+            config = tasks[index].composition.compose()
+            try:
+                check_configuration(config)
+                what = structure(config)
+                self.with_script |= "__main__." in what
+                groups[f"{what} {_position(tasks[index].directory)}"].append(index)
+            except NotVectorizable as reason:
+                self._leave(1, str(reason))
+        return groups.values()
+
+    def _split(self, tasks: Sequence[Task], group: list[int]) -> list[list[int]]:
+        """Return the batches of a group: none, if its runs cannot be trained together."""
         try:
-            size = choose_batch_size([(tasks[index].directory, tasks[index].compose()) for index in group[:TRIED]])
-            size = min(size, self.batch_size or size)
-            for start in range(0, len(group), size):
-                batch = group[start : start + size]
-                complete = {*train_together([tasks[index] for index in batch])}
-                self.done |= {index: tasks[index].directory.metrics for index in batch if tasks[index] in complete}
-                if left := len(batch) - len(complete):
-                    self.reasons["their loss is not finite, or another process trains them"] += left
-        except Exception as error:  # also of somebody's module: where a run is at fault, it fails alone
-            self.reasons[explain(error)] += sum(index not in self.done for index in group)
+            tried = [(tasks[index].directory, tasks[index].composition.compose()) for index in group[:TRIED]]
+            size = choose_batch_size(tried, self.processes)
+        except Exception as error:  # also of somebody's module
+            self._leave(len(group), explain(error))
+            return []
+        size = min(size, self.batch_size or size, share_of(len(group), self.processes))
+        return [group[start : start + size] for start in range(0, len(group), size)]
+
+    def _train_batches(self, tasks: Sequence[Task], batches: list[list[int]]) -> list[int]:
+        """Train batches, and return the runs of those that were lost with their process."""
+        lost = dict(enumerate(batches))
+        together = [[tasks[index] for index in batch] for batch in batches]
+        for outcome in train_batches(together, self.processes, self.with_script):
+            batch = lost.pop(outcome.batch)
+            complete = {batch[position] for position in outcome.complete}
+            self.done |= {index: tasks[index].directory.metrics for index in complete}
+            self._leave(len(batch) - len(complete), outcome.failure or UNFINISHED)
+        return [index for batch in lost.values() for index in batch]
 
     def _make_tasks(self, jobs: Sequence[list[str]], first: int) -> list[Task]:
         hydra = raw_data(self.loader.load_sweep_config(self.config, jobs[0]).hydra)
         common = raw_data(self.config.hydra.overrides.hydra)
+        shared = {*jobs[0]}.intersection(*jobs)
+        varied = {_key(text) for job in jobs for text in job if text not in shared}
         tasks = []
         for number, overrides in enumerate(jobs, first):
-            parsed = {text: parse_override(text) for text in overrides}
-            own = [text for text, each in parsed.items() if not each.is_hydra_override()]
-            of_hydra = [text for text in overrides if text not in own]
-            values = {parsed[text].key_or_group: str(parsed[text].value()) for text in of_hydra}
-            path = Path(values["hydra.sweep.dir"], values["hydra.sweep.subdir"])
-            hydra = _hydra_of_job(hydra, {"hydra": [*common, *of_hydra], "task": own}, number, path)
-            tasks.append(Task(RunDirectory(path), own, partial(self.composer.compose, own), hydra))
+            own = [text for text in overrides if not HYDRA_KEY.match(text)]
+            of_hydra = [text for text in overrides if HYDRA_KEY.match(text)]
+            values = {key: value for key, _, value in (text.partition("=") for text in of_hydra)}
+            path = Path(*(unquote_for_hydra(values[f"hydra.sweep.{part}"]) for part in ("dir", "subdir")))
+            given = {"hydra": [*common, *of_hydra], "task": own}
+            make_hydra = partial(_hydra_of_job, hydra, given, number, path)
+            tasks.append(Task(RunDirectory(path), own, self.composer.composition(own, varied), make_hydra))
         return tasks
+
+
+def _key(override: str) -> str:
+    """Return the key of an override that Hydra's grammar has accepted."""
+    return override.partition("=")[0]
 
 
 def _hydra_of_job(hydra: dict[str, Any], overrides: dict[str, list[str]], number: int, path: Path) -> dict[str, Any]:

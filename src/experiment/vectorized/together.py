@@ -13,6 +13,8 @@ from experiment.runs.directory import DirectoryLocked, RunDirectory, make_direct
 from experiment.runs.report import format_report
 from experiment.runs.resume import find_result
 from experiment.runs.run import log_to, started
+from experiment.runs.signals import SignalHandler
+from experiment.sweeps.jobs import Composition
 from experiment.vectorized.attributes import check_alike
 from experiment.vectorized.member import Member
 from experiment.vectorized.training import StackedTraining, make_trainer
@@ -27,17 +29,17 @@ class Task:
     Attributes:
         directory: of the run.
         overrides: that it is composed from.
-        compose: returns its configuration.
-        hydra: Hydra's own configuration of the run, as plain data.
+        composition: of its configuration.
+        make_hydra: returns Hydra's own configuration of the run, as plain data.
     """
 
     directory: RunDirectory
     overrides: Sequence[str]
-    compose: Callable[[], DictConfig]
-    hydra: dict[str, Any]
+    composition: Composition
+    make_hydra: Callable[[], dict[str, Any]]
 
 
-def train_together(tasks: Sequence[Task]) -> list[Task]:
+def train_together(tasks: Sequence[Task], signals: SignalHandler) -> list[Task]:
     """Train runs of one structure together, and return those that are complete.
 
     The others can be resumed, or are complete already: those that another process trains, and those whose loss is not
@@ -48,7 +50,7 @@ def train_together(tasks: Sequence[Task]) -> list[Task]:
         Exception: they cannot be trained together to the end; each can be resumed alone.
     """
     with _without_collector(), ExitStack() as stack:
-        held = [(task, config) for task in tasks if _hold(task, config := task.compose(), stack)]
+        held = [(task, config) for task in tasks if _hold(task, config := task.composition.compose(), stack)]
         if not held:
             return []
         trainer = make_trainer(held[0][1])
@@ -56,10 +58,10 @@ def train_together(tasks: Sequence[Task]) -> list[Task]:
         check_alike([member.model for member in members])
         for (task, config), member in zip(held, members, strict=True):
             with log_to(task.directory):
-                starts = started(task.directory, config, task.hydra, log)
+                starts = started(task.directory, config, task.make_hydra(), log)
                 member.resume, member.metrics = stack.enter_context(starts)
         with log_to(*(task.directory for task, _ in held)):
-            failure = _train(members, [task.overrides for task, _ in held])
+            failure = _train(members, [task.overrides for task, _ in held], signals)
         for member in members:
             if failure or member.is_dropped:
                 member.metrics.clear()
@@ -92,11 +94,11 @@ def _hold(task: Task, config: DictConfig, stack: ExitStack) -> bool:
     return False
 
 
-def _train(members: Sequence[Member], overrides: Sequence[Sequence[str]]) -> Exception | None:
+def _train(members: Sequence[Member], overrides: Sequence[Sequence[str]], signals: SignalHandler) -> Exception | None:
     """Train runs, and return what has ended that early: then it is left to another engine to end it as a failure."""
     log.info(f"Trained together with {len(members) - 1} other runs.")
     try:
-        StackedTraining(members, overrides).run()
+        StackedTraining(members, overrides, signals).run()
     except BaseException as error:
         log.info("The runs ended early:", exc_info=error)
         if isinstance(error, Exception):

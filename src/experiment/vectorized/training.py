@@ -53,12 +53,12 @@ class StackedTraining:
     Args:
         members: the runs, whose directories are locked and started.
         overrides: of each run.
+        signals: that end the runs; the caller handles them meanwhile.
     """
 
-    def __init__(self, members: Sequence[Member], overrides: Sequence[Sequence[str]]) -> None:
-        self.members = members
+    def __init__(self, members: Sequence[Member], overrides: Sequence[Sequence[str]], signals: SignalHandler) -> None:
+        self.members, self.signals = members, signals
         self.config = members[0].config
-        self.signals = SignalHandler()
         for member, given in zip(members, overrides, strict=True):
             if self.config.trainer.get("logger", True):
                 table = hyperparameters(member.config, given)
@@ -85,7 +85,6 @@ class StackedTraining:
     def run(self) -> None:
         """Train, validate and test; the metrics of the runs are filled with how far they came."""
         with ExitStack() as stack:
-            stack.enter_context(self.signals)
             for member in self.members:
                 if member.logger:
                     stack.enter_context(closing(member.logger))

@@ -32,8 +32,12 @@ MEMORY = 2**30  # on an accelerator that does not say how much it has
 TOLERANCE = 1e-4  # relative: rounding makes less, an error in what belongs to which run makes more
 
 
-def choose_batch_size(runs: Sequence[tuple[RunDirectory, DictConfig]]) -> int:
+def choose_batch_size(runs: Sequence[tuple[RunDirectory, DictConfig]], processes: int = 1) -> int:
     """Try a step of a few runs of one structure, and return how many are best trained together.
+
+    Args:
+        runs: some of them.
+        processes: that train at once, on the same device.
 
     Raises:
         NotVectorizable: they cannot be trained together.
@@ -48,14 +52,14 @@ def choose_batch_size(runs: Sequence[tuple[RunDirectory, DictConfig]]) -> int:
         trial.try_scoring(with_validation=trainer.limit_val_batches != 0)
     except Exception as error:  # whatever somebody's step makes torch raise
         raise NotVectorizable(explain(error)) from error
-    return int(min(max(_room(trainer.strategy.root_device) / size, FEWEST), MOST))
+    return int(min(max(_room(trainer.strategy.root_device, processes) / size, FEWEST), MOST))
 
 
-def _room(device: torch.device) -> float:
-    """Return how many bytes a step of all runs may keep on a device."""
+def _room(device: torch.device, processes: int) -> float:
+    """Return how many bytes a step of all runs of one process may keep on a device."""
     if device.type == "cpu":
         return CACHE
-    return torch.cuda.mem_get_info(device)[0] / 4 if device.type == "cuda" else MEMORY
+    return (torch.cuda.mem_get_info(device)[0] / 4 if device.type == "cuda" else MEMORY) / processes
 
 
 class _Trial:
