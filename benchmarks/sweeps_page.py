@@ -24,7 +24,7 @@ LIMITS = {
     "joblib": "the cores of one machine",
     "submitit_local": "Python's start and imports for each run; on Slurm also its limit on jobs",
     "ray": "cores; then Ray's scheduler: {tasks:,.0f} tasks a second, {task_bytes:.0f} kB each in the sweep's process",
-    "vectorized": "one process, which also writes the files of all runs",
+    "vectorized": "cores; the checks of all runs, by one process",
 }
 Row = Sequence[str]
 
