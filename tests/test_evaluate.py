@@ -90,7 +90,7 @@ def test_another_choice_of_a_group(run, score, monkeypatch):
     at_defaults = evaluate.evaluate(RunDirectory(Path("run")), ["data=line"])
     assert at_defaults == evaluate.evaluate(RunDirectory(Path("run")), ["data.num_test=1000", "data.noise=0"])
     assert score("data=line") == "   ".join(format_scores(at_defaults)) + "\n"
-    assert "data=steep: one of line" in score("data=steep")
+    assert "data=steep: one of circle" in score("data=steep")
     steep = score("--config-dir", "mine", "data=steep")
     assert steep == score("data.line=[3,1,0]", "data.num_test=1000") != score()
     few = score("data.line=[3,1,0]", "data.num_test=7")

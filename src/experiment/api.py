@@ -19,6 +19,7 @@ from experiment.configuration.compose import compose_with_hydra, hydra_initializ
 from experiment.configuration.errors import CarriedError, ReportedError
 from experiment.configuration.own_code import add_directory
 from experiment.configuration.refusals import explain_hydra_error
+from experiment.configuration.texts import quote_texts
 from experiment.runs.directory import RunDirectory
 from experiment.runs.signals import Interrupted
 from experiment.sweeps.results import read_earlier_rows
@@ -94,6 +95,7 @@ def sweep(
         ConfigurationError: a run cannot be run; none is started then.
         ReportedError: some runs failed, after all others have ended.
     """
+    overrides = quote_texts(overrides)
     with _python_exceptions(), hydra_initialized(_as_path(config_dir)) as hydra:
         try:
             directory = hydra.multirun(config_name, _run_job, [*overrides, "hydra.mode=MULTIRUN"])

@@ -25,6 +25,7 @@ from experiment.configuration.identity import is_dry_run, is_search
 from experiment.configuration.overrides import program_name, quote_for_shell, resume_command
 from experiment.configuration.own_code import add_directory
 from experiment.configuration.refusals import explain_hydra_error
+from experiment.configuration.texts import quote_texts
 from experiment.runs.checks import PlannedRun, check_jobs
 from experiment.runs.directory import make_directory
 from experiment.runs.signals import Interrupted
@@ -58,6 +59,7 @@ def command(main: Main) -> Main:
 
     @functools.wraps(main)
     def wrapped(*args: Any) -> Any:
+        sys.argv[1:] = quote_texts(sys.argv[1:])
         try:
             with errors_reported(_explain_command_line), _hydra_raises_its_errors():
                 return main(*args)

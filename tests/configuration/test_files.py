@@ -8,11 +8,12 @@ import pytest
 import yaml
 
 from experiment.configuration.editor_schemas import editor_schemas
+from experiment.points.shapes import SHAPES
 from tests.conftest import ROOT, metrics
 
 FILES = {
     "callbacks/default.yaml": ["callbacks=default"],
-    "data/line.yaml": ["data=line"],
+    **{f"data/{shape}.yaml": [f"data={shape}", "data.noise=0.2"] for shape in SHAPES},
     "experiment/mini_batches.yaml": ["experiment=mini_batches", "trainer.max_epochs=2"],
     "experiment/vanishing_gradient.yaml": ["experiment=vanishing_gradient", "trainer.max_epochs=2"],
     "hydra/job_logging/experiment.yaml": ["hydra/job_logging=experiment"],

@@ -38,8 +38,8 @@ WRONG = {
     "data.noise=2": "a number ≥ 0, ≤ 1",
     "data.noise=-0.1": "a number ≥ 0, ≤ 1",
     "data.nois=0": "the nearest is data.noise",
-    "data=circle": "one of line",
-    "data=null": "one of line",
+    "data=disc": "one of circle, curve, gauss, line, moons, spiral, xor",
+    "data=null": "one of circle",
     "model.hidden=[0]": "a list, each a whole number ≥ 1",
     "model.hidden=4": "a list, each a whole number ≥ 1",
     "model.hidden=[4,x]": "a list, each a whole number ≥ 1",
@@ -105,18 +105,18 @@ def test_a_wrong_value_at_the_end_of_a_sweep_starts_nothing(train, capfd, elsewh
 
 
 def test_a_wrong_value_among_good_ones_starts_nothing(train, capfd, elsewhere):
-    assert train("-m", "optimizer.lr=0.1,0.2,-3", "model.hidden=[4],[0]", "data=line,circle") == 1
+    assert train("-m", "optimizer.lr=0.1,0.2,-3", "model.hidden=[4],[0]", "data=line,disc") == 1
     error = capfd.readouterr().err
     assert "optimizer.lr=-3: a number ≥ 0" in error
     assert "model.hidden=[0]" in error
-    assert "data=line,circle: one of line" in error
+    assert "data=line,disc: one of circle" in error
     assert list(elsewhere.iterdir()) == []
 
 
 def test_all_wrong_keys_are_reported_at_once(train, capfd):
-    assert train("optimizer.lr=-1", "optimizr.lr=1", "seed=x", "data=circle", "model.hiden=[3]", "foo.bar=1") == 1
+    assert train("optimizer.lr=-1", "optimizr.lr=1", "seed=x", "data=disc", "model.hiden=[3]", "foo.bar=1") == 1
     error = capfd.readouterr().err
-    for key in ("optimizer.lr=-1", "optimizr.lr=1", "seed=x", "data=circle", "model.hiden=[3]", "foo.bar=1"):
+    for key in ("optimizer.lr=-1", "optimizr.lr=1", "seed=x", "data=disc", "model.hiden=[3]", "foo.bar=1"):
         assert f"  {key}: " in error
     assert len(error.splitlines()) == 7
 

@@ -13,11 +13,12 @@ from experiment.points.classifier import PointsClassifier
 from experiment.points.datamodule import Batches, PointsDataModule
 
 LINE = (2.0, -1.0, 0.3)
+PARAMETERS = {"line": {"line": LINE}, "curve": {"curve": "x**2"}}  # of the shapes that have some
 
 
-def module(**changes) -> PointsDataModule:
-    arguments = {"shape": "line", "num_points": 100, "num_val": 50, "num_test": 60, "noise": 0.0, "batch_size": None}
-    return PointsDataModule(**arguments | {"seed": 3, "line": LINE} | changes)
+def module(shape: str = "line", **changes) -> PointsDataModule:
+    arguments = {"num_points": 100, "num_val": 50, "num_test": 60, "noise": 0.0, "batch_size": None, "seed": 3}
+    return PointsDataModule(shape, **arguments | PARAMETERS.get(shape, {}) | changes)
 
 
 def test_class_1_is_where_the_lines_inequality_holds():

@@ -18,6 +18,7 @@ from experiment.configuration.loading import dictionaries_replaced
 from experiment.configuration.overrides import parse_override
 from experiment.configuration.own_code import named_directories
 from experiment.configuration.refusals import explain_hydra_error
+from experiment.configuration.texts import quote_texts
 from experiment.configuration.validation import validate
 
 
@@ -49,9 +50,10 @@ def compose_with_hydra(
     Raises:
         ConfigurationError: an override or a value is wrong, or there is no such directory.
     """
+    overrides = quote_texts(overrides)
     with hydra_initialized(config_dir):
         try:
-            config = compose(config_name, list(overrides), return_hydra_config=True)
+            config = compose(config_name, overrides, return_hydra_config=True)
         except Exception as error:
             raise explain_hydra_error(error, overrides, config_name) from error
     validate(without_hydra(config))
@@ -72,7 +74,7 @@ def change(config: DictConfig, overrides: Sequence[str]) -> None:
         ConfigurationError: an override cannot be parsed, or there is no such choice.
     """
     try:
-        parsed = {override: parse_override(override) for override in overrides}
+        parsed = {override: parse_override(override) for override in quote_texts(overrides)}
     except HydraException as error:
         raise ConfigurationError(f"Hydra cannot parse an override: {error}") from error
     if swept := [text for text, each in parsed.items() if each.is_sweep_override()]:

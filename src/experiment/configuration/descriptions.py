@@ -10,6 +10,7 @@ TYPES = {
     "number": "a number",
     "boolean": "true or false",
     "string": "a word",
+    "formula": "a formula in x",
     "null": "null",
     "object": "a group of keys",
 }
@@ -41,4 +42,6 @@ def describe_type(schema: dict[str, Any]) -> str:
     # A limit of FLOAT32 only says that the number is finite.
     limits = [f"{sign} {schema[key]:,}" for key, sign in LIMITS.items() if abs(schema.get(key, FLOAT32)) < FLOAT32]
     limits += [f"such as {example}" for example in schema.get("examples", ())]
-    return " ".join([TYPES.get(schema.get("type", ""), "a group of keys with a _target_"), ", ".join(limits)]).strip()
+    return " ".join(
+        [TYPES.get(schema.get("format", schema.get("type", "")), "a group of keys with a _target_"), ", ".join(limits)]
+    ).strip()

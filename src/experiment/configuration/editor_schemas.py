@@ -21,10 +21,10 @@ def editor_schemas() -> dict[str, Any]:
     """
     config = RunConfig.model_json_schema()
     models = config["$defs"]
-    known_targets = [
+    known_targets = dict.fromkeys(
         constants(model)["_target_"] for group in GROUPS for model in group_models(group) if constants(model)
-    ]
-    models["CustomClass"]["properties"]["_target_"]["not"] = {"enum": known_targets}
+    )
+    models["CustomClass"]["properties"]["_target_"]["not"] = {"enum": [*known_targets]}
     for name, model in {"config": config, **models}.items():
         if name != "CustomClass":
             model.pop("required", None)

@@ -1,9 +1,10 @@
-"""Models of the arguments of a library's class, read from its source: to import it would take a second."""
+"""Arguments of classes and functions, read from their source: to import a library would take a second."""
 
 import ast
 import builtins
 import typing
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,10 @@ from experiment.configuration.unions import StrictModel
 
 
 class _PlainTypes(dict[str, Any]):
-    """The names in annotations: Python's own types, and ``Any`` for every other."""
+    """The names in annotations: Python's own types, those that are given, and ``Any`` for every other."""
 
-    def __init__(self) -> None:
-        super().__init__({**vars(builtins), **vars(typing), "Tensor": float})
+    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
+        super().__init__({**vars(builtins), **vars(typing), "Tensor": float, **(given or {})})
 
     def __missing__(self, name: str) -> Any:
         return Any
@@ -29,17 +30,54 @@ def read_arguments(module: str, class_name: str) -> dict[str, Any]:
     Raises:
         ModuleNotFoundError: the module's package is not installed.
     """
+    cls = next(node for node in _parse(module) if isinstance(node, ast.ClassDef) and node.name == class_name)
+    init = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
+    return _types(init.args.args[1:] + init.args.kwonlyargs, _PlainTypes())
+
+
+@dataclass
+class Function:
+    """A function of a module.
+
+    Attributes:
+        summary: the first line of its docstring.
+        arguments: their types by name, as they are annotated.
+    """
+
+    summary: str
+    arguments: dict[str, Any]
+
+
+def read_functions(module: str, decorator: str, types: Mapping[str, Any]) -> dict[str, Function]:
+    """Return the functions of a module that have a decorator, by name.
+
+    Args:
+        module: its name.
+        decorator: its name, as it stands above them.
+        types: what names in annotations stand for, beside Python's own types.
+    """
+    return {
+        node.name: Function(
+            (ast.get_docstring(node) or "").partition("\n")[0], _types(node.args.args, _PlainTypes(types))
+        )
+        for node in _parse(module)
+        if isinstance(node, ast.FunctionDef) and decorator in map(ast.unparse, node.decorator_list)
+    }
+
+
+def _parse(module: str) -> list[ast.stmt]:
     package, *submodules = module.split(".")
     spec = find_spec(package)
     if spec is None or spec.origin is None:
         raise ModuleNotFoundError(f"the package {package} is not installed")
     source = Path(spec.origin).parent.joinpath(*submodules).with_suffix(".py").read_text(encoding="utf-8")
-    cls = next(node for node in ast.parse(source).body if isinstance(node, ast.ClassDef) and node.name == class_name)
-    init = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
-    types = _PlainTypes()
+    return ast.parse(source).body
+
+
+def _types(arguments: list[ast.arg], types: _PlainTypes) -> dict[str, Any]:
     return {
         argument.arg: eval(ast.unparse(argument.annotation), {}, types) if argument.annotation else Any
-        for argument in init.args.args[1:] + init.args.kwonlyargs
+        for argument in arguments
     }
 
 

@@ -42,7 +42,11 @@ def _find_wrong_values(resolved: ResolvedConfig, config: DictConfig) -> Iterator
     try:
         RunConfig.model_validate_json(json.dumps(resolved.plain, default=str))
     except ValidationError as error:
-        wrong = {each.location: each for each in (_WrongValue.of(details, resolved) for details in error.errors())}
+        wrong: dict[Location, _WrongValue] = {}
+        for each in (_WrongValue.of(details, resolved) for details in error.errors()):
+            earlier = wrong.get(each.location)
+            if not (earlier and earlier.has_reason):  # of a key that takes several types
+                wrong[each.location] = each
         for location, value in wrong.items():
             is_unresolved = any(location[: len(each)] == each for each in resolved.unresolved)
             source = wrong.get(resolved.referenced_location(location) or ())
@@ -77,6 +81,11 @@ class _WrongValue:
             key, schemas = location[:2], key_schemas(model_of(group, values) or CustomClass)
         return cls(location, error, key, describe_type(schemas.get(key[-1], {})))
 
+    @property
+    def has_reason(self) -> bool:
+        """Whether the error says more than that the type or the range is wrong."""
+        return self.error["type"] == "value_error"
+
     def is_wrong_like(self, other: Self) -> bool:
         """Whether both are of a wrong type, or are allowed the same."""
         of_wrong_type = all(value.error["type"].endswith("_type") for value in (self, other))
@@ -95,7 +104,7 @@ class _WrongValue:
         if self.error["type"] == "extra_forbidden":
             return f"{given}: {explain_unknown_key(key, known_keys(config))}"
         message = self.error["msg"].removeprefix("Value error, ")
-        return f"{given}: {self.allowed}{f' ({message})' if self.error['type'] == 'value_error' else ''}"
+        return f"{given}: {self.allowed}{f' ({message})' if self.has_reason else ''}"
 
 
 def _format_raw(value: Any) -> str:

@@ -138,7 +138,8 @@ class PointsDataModule(LightningDataModule):
     Args:
         shape: a key of ``shapes.SHAPES``.
         num_points, num_val, num_test: points to train, validate and test on.
-        noise: the probability that a training label is flipped.
+        noise: how far it spreads the points of a shape that takes it; of any other, the probability that a training
+            label is flipped.
         batch_size: points of a training batch; ``None``: all.
         seed: of all random streams.
         parameters: further arguments of the shape.
@@ -156,9 +157,10 @@ class PointsDataModule(LightningDataModule):
         **parameters: Any,
     ) -> None:
         super().__init__()
-        self.shape, self.parameters, self.seed = shape, parameters, seed
+        is_spread = shapes.is_spread_by_noise(shape)
+        self.shape, self.parameters, self.seed = shape, parameters | ({"noise": noise} if is_spread else {}), seed
         self.num_points, self.num_val, self.num_test = num_points, num_val, num_test
-        self.noise, self.batch_size = noise, batch_size
+        self.flipped, self.batch_size = 0.0 if is_spread else noise, batch_size
 
     @override
     def train_dataloader(self) -> Batches:
@@ -169,7 +171,7 @@ class PointsDataModule(LightningDataModule):
     @functools.cached_property
     def training(self) -> tuple[Tensor, Tensor]:
         """The training points and their classes, drawn once: the pictures show them too."""
-        chunks = shapes.training_points(self.shape, self.num_points, self.noise, self.seed, **self.parameters)
+        chunks = shapes.training_points(self.shape, self.num_points, self.flipped, self.seed, **self.parameters)
         return _join(chunks, self.num_points)
 
     @override
