@@ -42,6 +42,5 @@ def describe_type(schema: dict[str, Any]) -> str:
     # A limit of FLOAT32 only says that the number is finite.
     limits = [f"{sign} {schema[key]:,}" for key, sign in LIMITS.items() if abs(schema.get(key, FLOAT32)) < FLOAT32]
     limits += [f"such as {example}" for example in schema.get("examples", ())]
-    return " ".join(
-        [TYPES.get(schema.get("format", schema.get("type", "")), "a group of keys with a _target_"), ", ".join(limits)]
-    ).strip()
+    kind = schema.get("format", schema.get("type", ""))
+    return " ".join([TYPES.get(kind, "a group of keys with a _target_"), ", ".join(limits)]).strip()
