@@ -88,7 +88,7 @@ def _evaluate(node: ast.AST, x: "np.ndarray") -> Any:
             return x
         case ast.Name(id=name) if name in CONSTANTS:
             return np.float64(getattr(np, name))
-        case ast.Constant(value=value) if type(value) in (int, float):
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
             return np.float64(value)  # with NumPy, 9**9**9 is infinite at once
         case ast.UnaryOp(op=op, operand=operand) if type(op) in OPERATORS:
             return OPERATORS[type(op)](_evaluate(operand, x))

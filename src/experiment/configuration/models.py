@@ -45,11 +45,9 @@ Line = Annotated[
     ),
     AfterValidator(_check_direction),
 ]
+_FORMULA = Field(examples=["sin(3*x)/2"], json_schema_extra={"format": "formula"})
 Curve = Annotated[
-    Annotated[
-        str, Field(examples=["sin(3*x)/2"], json_schema_extra={"format": "formula"}), AfterValidator(check_formula)
-    ]
-    | Finite,
+    Annotated[str, _FORMULA, AfterValidator(check_formula)] | Finite,
     Field(description="f(x): class 1 is above y = f(x), class 0 elsewhere"),
 ]
 Spread = Annotated[float, Field(ge=0, le=1, description="the spread of the points; up to 0.5 in TensorFlow Playground")]
@@ -73,7 +71,7 @@ class PointsConfig(StrictModel):
 
 def _shapes() -> list[type[StrictModel]]:
     """Return a model for each shape: its keys are the arguments of its function and the keys of all shapes."""
-    models = []
+    models: list[type[StrictModel]] = []
     for name, function in read_functions("experiment.points.shapes", "shape", globals()).items():
         _generator, _count, *own = function.arguments.items()
         fields: dict[str, Any] = {

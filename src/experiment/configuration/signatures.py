@@ -15,10 +15,10 @@ from experiment.configuration.unions import StrictModel
 
 
 class _PlainTypes(dict[str, Any]):
-    """The names in annotations: Python's own types, those that are given, and ``Any`` for every other."""
+    """The names in annotations: Python's own types, ``more``, and ``Any`` for every other."""
 
-    def __init__(self, given: Mapping[str, Any] | None = None) -> None:
-        super().__init__({**vars(builtins), **vars(typing), "Tensor": float, **(given or {})})
+    def __init__(self, more: Mapping[str, Any]) -> None:
+        super().__init__({**vars(builtins), **vars(typing), "Tensor": float, **more})
 
     def __missing__(self, name: str) -> Any:
         return Any
@@ -32,7 +32,7 @@ def read_arguments(module: str, class_name: str) -> dict[str, Any]:
     """
     cls = next(node for node in _parse(module) if isinstance(node, ast.ClassDef) and node.name == class_name)
     init = next(node for node in cls.body if isinstance(node, ast.FunctionDef) and node.name == "__init__")
-    return _types(init.args.args[1:] + init.args.kwonlyargs, _PlainTypes())
+    return _types(init.args.args[1:] + init.args.kwonlyargs)
 
 
 @dataclass
@@ -56,12 +56,14 @@ def read_functions(module: str, decorator: str, types: Mapping[str, Any]) -> dic
         decorator: its name, as it stands above them.
         types: what names in annotations stand for, beside Python's own types.
     """
-    return {
-        node.name: Function(
-            (ast.get_docstring(node) or "").partition("\n")[0], _types(node.args.args, _PlainTypes(types))
-        )
+    decorated = (
+        node
         for node in _parse(module)
         if isinstance(node, ast.FunctionDef) and decorator in map(ast.unparse, node.decorator_list)
+    )
+    return {
+        node.name: Function((ast.get_docstring(node) or "").partition("\n")[0], _types(node.args.args, types))
+        for node in decorated
     }
 
 
@@ -74,7 +76,8 @@ def _parse(module: str) -> list[ast.stmt]:
     return ast.parse(source).body
 
 
-def _types(arguments: list[ast.arg], types: _PlainTypes) -> dict[str, Any]:
+def _types(arguments: list[ast.arg], more: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    types = _PlainTypes(more or {})
     return {
         argument.arg: eval(ast.unparse(argument.annotation), {}, types) if argument.annotation else Any
         for argument in arguments

@@ -1,4 +1,4 @@
-"""Texts on the command line that Hydra's grammar takes only in quotes, which a shell removes: ``data.curve=sin(x)/2``."""
+"""Texts that Hydra's grammar takes only in quotes, which a shell removes: ``data.curve=sin(x)/2``."""
 
 import re
 from collections.abc import Iterator, Sequence

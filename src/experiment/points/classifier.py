@@ -10,6 +10,7 @@ from torch.nn import functional
 from torch.optim import Optimizer
 from typing_extensions import override
 
+from experiment.points.learned_line import compare_lines
 from experiment.points.net import SimpleNet
 
 Batch = tuple[Tensor, Tensor]
@@ -37,6 +38,8 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 class PointsClassifier(LightningModule):
     """Classifies points of the plane with a ``SimpleNet``, and logs loss and accuracy of validation and test.
+
+    Of points on both sides of a line, the test logs also how far the line that was learned is from that one.
 
     Args:
         hidden: the widths of the hidden layers.
@@ -76,6 +79,14 @@ class PointsClassifier(LightningModule):
     @override
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._log_scores(batch, "test")
+
+    @override
+    def on_test_epoch_end(self) -> None:
+        """Log how far the line that was learned is from the one that was given, where the data have one."""
+        line = getattr(getattr(self.trainer, "datamodule", None), "line", None)
+        if line is not None:
+            differences = compare_lines(self.net, line, like=next(self.parameters()))
+            self.log_dict({f"test/line_{name}": value for name, value in differences.items()})
 
     def _log_scores(self, batch: Batch, stage: str) -> None:
         points, classes = batch

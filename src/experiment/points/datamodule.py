@@ -1,20 +1,26 @@
 """The points as a LightningDataModule, in batches whose order can be resumed."""
 
 import functools
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from lightning import LightningDataModule
+from lightning import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import SequentialSampler
 from typing_extensions import override
 
 from experiment.points import shapes
+from experiment.points.boundaries import given_boundary
+from experiment.runs.report import is_in_sweep
+
+log = logging.getLogger("run")  # of the run's log file; on the terminal, its warnings alone
 
 EVALUATION_BATCH = 65536  # limits the memory of validation and testing; the scores are means over all points
+RARE = 0.05  # a class of fewer training points than this share is reported
 # Of more points than MANY, up to GROUP neighbours stay together in a shuffle, if a batch holds at least GROUP groups:
 # ten million points are gathered in 0.05 s instead of 1 s. Neighbours are independent draws, so nothing is biased.
 MANY, GROUP = 2**20, 64
@@ -161,6 +167,32 @@ class PointsDataModule(LightningDataModule):
         self.shape, self.parameters, self.seed = shape, parameters | ({"noise": noise} if is_spread else {}), seed
         self.num_points, self.num_val, self.num_test = num_points, num_val, num_test
         self.flipped, self.batch_size = 0.0 if is_spread else noise, batch_size
+
+    @override
+    def setup(self, stage: str) -> None:
+        # Runs that are trained together have no trainer of their own, and no line on the terminal.
+        if stage == "fit" and isinstance(self.trainer, Trainer) and (problem := self._describe_rare_class()):
+            log.log(logging.INFO if is_in_sweep() else logging.WARNING, problem)
+
+    def _describe_rare_class(self) -> str | None:
+        """Return in words that a class is rare or absent among the training points, ``None`` if neither is."""
+        of_class_1 = int(self.training[1].sum())
+        label, count = min((0, self.num_points - of_class_1), (1, of_class_1), key=lambda each: each[1])
+        if count >= RARE * self.num_points:
+            return None
+        keys = ", ".join(f"data.{key}={value}" for key, value in {"shape": self.shape, **self.parameters}.items())
+        amount = f"only {count:,} are" if count > 1 else "only 1 is" if count else "none is"
+        return f"Of the {self.num_points:,} training points, {amount} of class {label}: {keys}"
+
+    @property
+    def line(self) -> Sequence[float] | None:
+        """The line ``(a, b, c)`` that separates the classes, ``None`` for another shape."""
+        return self.parameters.get("line")
+
+    @property
+    def boundary(self) -> np.ndarray | None:
+        """Points, ``[n, 2]``, along the line that separates the classes; ``None`` for a shape without one."""
+        return given_boundary(self.shape, self.parameters)
 
     @override
     def train_dataloader(self) -> Batches:

@@ -12,7 +12,7 @@ from torch.nn.utils import parameters_to_vector
 from typing_extensions import override
 
 from experiment.points.classifier import PointsClassifier
-from experiment.points.datamodule import Batches, PointsDataModule
+from experiment.points.datamodule import PointsDataModule
 from experiment.points.pictures import draw_decision_boundary, draw_small, join_small
 from experiment.runs.callback import View
 from experiment.runs.logger import RunLogger, tensorboard_loggers
@@ -80,10 +80,10 @@ class DecisionBoundary(View):
             self._log_pending(trainer, pl_module)
 
     def _log_pending(self, trainer: Trainer, model: PointsClassifier) -> None:
-        data, points = getattr(trainer, "datamodule", None), trainer.train_dataloader
-        if self.loggers and isinstance(data, PointsDataModule) and isinstance(points, Batches):
+        data = getattr(trainer, "datamodule", None)
+        if self.loggers and isinstance(data, PointsDataModule):
             for step in self.pending:
-                self._log_image(step, render(draw_small(model, self.states[step], points, data.parameters, step)))
+                self._log_image(step, render(draw_small(model, self.states[step], data, step)))
         self.pending = []
 
     def _log_image(self, step: int, image: np.ndarray) -> None:
@@ -95,8 +95,7 @@ class DecisionBoundary(View):
         model, data = run.model, run.data
         if not (isinstance(model, PointsClassifier) and isinstance(data, PointsDataModule)):
             return
-        points = data.train_dataloader()
-        figure = draw_decision_boundary(model, points, data.parameters, run.step)
+        figure = draw_decision_boundary(model, data, run.step)
         render(figure, run.directory / "decision_boundary.png")
         legend = figure.axes[0].get_legend_handles_labels()[0]
         states = {**self.states, run.step: parameters_to_vector(model.parameters()).detach().cpu()}
@@ -104,9 +103,7 @@ class DecisionBoundary(View):
             min(states, key=lambda step: abs(step - run.step * share)) for share in (0, 0.1, 1 / 3, 1)
         )
         pending = self.pending if self.loggers else []
-        images = {
-            step: render(draw_small(model, states[step], points, data.parameters, step)) for step in {*shown, *pending}
-        }
+        images = {step: render(draw_small(model, states[step], data, step)) for step in {*shown, *pending}}
         for step in (*pending, run.step):
             self._log_image(step, images[step])
         save_png(join_small([images[step] for step in shown], legend), run.directory / "training.png")

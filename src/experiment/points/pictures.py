@@ -1,6 +1,8 @@
 """Pictures of the plane: the points, what the network decides, and how its hidden neurons do it."""
 
 import copy
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,8 +14,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torch.nn.utils import vector_to_parameters
 
+from experiment.points.boundaries import straight
 from experiment.points.classifier import PointsClassifier
-from experiment.points.datamodule import Batches
+from experiment.points.datamodule import PointsDataModule
+from experiment.points.learned_line import compare_lines
 from experiment.runs.pictures import DPI, arrange_panels, make_panels, render
 
 # Blue and orange of Okabe and Ito's palette, distinguishable with any kind of colour vision.
@@ -29,17 +33,18 @@ SMALL_WIDTH, SMALL_HEIGHT = 3.3, 3.5  # inches
 LEGEND_COLUMNS = {1: 1, 2: 3}  # by the number of pictures above it; six under more than two
 
 
-def draw_decision_boundary(model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> Figure:
+def draw_decision_boundary(model: PointsClassifier, data: PointsDataModule, step: int) -> Figure:
     """Return the picture of a model after ``step`` steps, with axes, a color bar and a legend.
 
-    Args:
-        points: the training points.
-        problem: the arguments of the shape; with ``line``, ``(a, b, c)``, that line is drawn.
+    Where the data have a line, the title says how far the line that was learned is from it.
     """
     figure, (axes, color_axes) = make_panels((4.7, 4.7), (0.16, 4.1))
     ticks = (-1, -0.5, 0, 0.5, 1)
     axes.set(xlabel="x", ylabel="y", xticks=ticks, yticks=ticks)
-    draw_plane(axes, model, points, problem, step)
+    draw_plane(axes, model, data, step)
+    if data.line is not None:
+        difference = describe_difference(model, data.line)
+        axes.set_title(f"{axes.get_title()}\n{difference}", fontsize=10, y=1)
     # An image, since Matplotlib's own color bar takes 4 ms more to make.
     color_axes.imshow(np.linspace(0, 1, 256)[:, None], PROBABILITY_COLORS, origin="lower", extent=(0, 1, 0, 1))
     color_axes.set(aspect="auto", xticks=(), ylabel="probability of class 1")
@@ -50,7 +55,17 @@ def draw_decision_boundary(model: PointsClassifier, points: Batches, problem: di
     return figure
 
 
-def draw_small(model: PointsClassifier, weights: Tensor, points: Batches, problem: dict[str, Any], step: int) -> Figure:
+@torch.no_grad()
+def describe_difference(model: PointsClassifier, line: Sequence[float]) -> str:
+    """Return in words how far the line that a model has learned is from the given one."""
+    differences = compare_lines(model.net, line, like=next(model.parameters()))
+    angle, offset, share = (differences[name].item() for name in ("angle", "offset", "disagreement"))
+    if math.isnan(angle):
+        return f"one class everywhere, against the given line in {share:.1%} of the square"
+    return f"off the given line by {angle:.1f}° and {offset:.3f}, in {share:.1%} of the square"
+
+
+def draw_small(model: PointsClassifier, weights: Tensor, data: PointsDataModule, step: int) -> Figure:
     """Return a small picture of a model with other weights: the plane and its title alone, as TensorBoard shows it.
 
     Args:
@@ -60,7 +75,7 @@ def draw_small(model: PointsClassifier, weights: Tensor, points: Batches, proble
     vector_to_parameters(weights.to(next(model.parameters())), other.parameters())
     figure = Figure(figsize=(SMALL_WIDTH, SMALL_HEIGHT), dpi=DPI)
     axes = figure.add_axes((0.03, 0.03, 0.94, 0.87), xticks=(), yticks=())
-    draw_plane(axes, other, points, problem, step)
+    draw_plane(axes, other, data, step)
     return figure
 
 
@@ -74,7 +89,7 @@ def join_small(images: list[np.ndarray], handles: list[Artist]) -> np.ndarray:
 
 
 @torch.no_grad()
-def draw_plane(axes: Axes, model: PointsClassifier, points: Batches, problem: dict[str, Any], step: int) -> None:
+def draw_plane(axes: Axes, model: PointsClassifier, data: PointsDataModule, step: int) -> None:
     """Draw the probability, the decision, the given line, the neurons' lines and the training points."""
     axes.set(aspect="equal", xlim=VIEW, ylim=VIEW)
     side = np.linspace(*VIEW, GRID)
@@ -85,19 +100,12 @@ def draw_plane(axes: Axes, model: PointsClassifier, points: Batches, problem: di
     axes.plot([], [], color="black", lw=2, label="decision")
     if probability.min() < 0.5 < probability.max():
         axes.contour(side, side, probability, levels=[0.5], colors="black", linewidths=2)
-    if "line" in problem:
-        _draw_line(axes, *problem["line"], color="black", ls="--", lw=1.5, label="given line")
+    if data.boundary is not None:
+        axes.plot(*data.boundary.T, color="black", ls="--", lw=1.5, label="given line")
     if len(model.net.layers) > 1:
         _draw_neurons(axes, model)
-    accuracy = _draw_points(axes, model, points)
+    accuracy = _draw_points(axes, model, data.training)
     axes.set_title(f"step {step:,}: {accuracy:.1%} right", fontsize=11, y=1)
-
-
-def _draw_line(axes: Axes, a: float, b: float, c: float, **style: Any) -> None:
-    """Draw a·x + b·y + c = 0, which crosses the whole view if it meets it."""
-    foot = -c * np.array([a, b]) / (a * a + b * b)
-    along = np.array([-b, a]) / np.hypot(a, b) * 4
-    axes.plot(*np.stack([foot - along, foot + along]).T, **style)
 
 
 def _draw_neurons(axes: Axes, model: PointsClassifier) -> None:
@@ -107,7 +115,7 @@ def _draw_neurons(axes: Axes, model: PointsClassifier) -> None:
     axes.plot([], [], **NEURON_STYLE, label="hidden neurons, + where positive")
     for number, ((a, b), c) in enumerate(zip(weight, bias, strict=True), 1):
         if np.isfinite(np.hypot(a, b)) and np.hypot(a, b) > 0:
-            _draw_line(axes, a, b, c, **NEURON_STYLE)
+            axes.plot(*straight(a, b, c).T, **NEURON_STYLE)
             if len(weight) <= NUMBERED_NEURONS:
                 _draw_number(axes, number, a, b, c)
 
@@ -129,10 +137,10 @@ def _draw_number(axes: Axes, number: int, a: float, b: float, c: float) -> None:
     axes.text(x, y, f"{number}+", color="#222222", ha="center", va="center", fontsize=8, bbox=box, zorder=5)
 
 
-def _draw_points(axes: Axes, model: PointsClassifier, points: Batches) -> float:
+def _draw_points(axes: Axes, model: PointsClassifier, points: tuple[Tensor, Tensor]) -> float:
     """Draw the training points by class, cross out those decided wrongly, and return the accuracy."""
-    coordinates, classes = (tensor[:SCORED_POINTS].numpy() for tensor in points.tensors)
-    wrong = (_probability(model, points.tensors[0][:SCORED_POINTS]) > 0.5) != (classes > 0.5)
+    coordinates, classes = (tensor[:SCORED_POINTS].numpy() for tensor in points)
+    wrong = (_probability(model, points[0][:SCORED_POINTS]) > 0.5) != (classes > 0.5)
     coordinates, classes = coordinates[:SHOWN_POINTS], classes[:SHOWN_POINTS]
     for value, marker in enumerate("o^"):
         x, y = coordinates[classes[:, 0] == value].T

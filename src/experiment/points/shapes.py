@@ -1,8 +1,8 @@
 """The shapes: functions that draw points of the plane and their classes from a random generator.
 
 Circle, xor, gauss and spiral are those of TensorFlow Playground (``dataset.ts``), whose plane [-6, 6]² is scaled to
-[-1, 1]² here. Where it makes half of the points of each class and places a spiral's at equal distances, points are drawn
-here one by one, each of either class, so that the first draws do not depend on how many follow.
+[-1, 1]² here. It makes half of the points of each class, and those of a spiral at equal distances; here each point is
+drawn by itself, of either class, so that the first points do not depend on how many follow.
 """
 
 import inspect
@@ -106,7 +106,7 @@ def moons(rng: Generator, count: int, noise: Spread) -> Points:
 
 
 def _polar(radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
-    """Return points, ``[n, 2]``, at a distance from the middle and an angle from the y axis, as Playground counts it."""
+    """Return points, ``[n, 2]``, at a distance from the middle and at an angle that is counted from the y axis."""
     return np.stack([radius * np.sin(angle), radius * np.cos(angle)], axis=1)
 
 

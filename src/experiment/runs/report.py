@@ -7,11 +7,19 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+
 from experiment.configuration.objective import COUNTS, TEXTS, Objective
 
 SCORES = ("train/loss", "val/loss", "val/accuracy", "test/loss", "test/accuracy")  # null where a run has none
 STAGES = ("train", "val", "test")
 STAGED = re.compile(rf"({'|'.join(STAGES)})[/_]")  # how the name of a score begins
+
+
+def is_in_sweep() -> bool:
+    """Whether the terminal is a sweep's, which has one line for each run."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
 def select_scores(logged: Iterable[str], objective: Objective) -> list[str]:

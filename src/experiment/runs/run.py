@@ -18,7 +18,7 @@ from experiment.configuration.plain import raw_data
 from experiment.configuration.validation import validate
 from experiment.runs.directory import RunDirectory, remove_if_empty
 from experiment.runs.dry_run import dry_run
-from experiment.runs.report import SCORES, format_report
+from experiment.runs.report import SCORES, format_report, is_in_sweep
 from experiment.runs.resume import ResumePoint, find_result, find_resume_point
 from experiment.runs.signals import Interrupted, RunStopped
 from experiment.runs.training import train
@@ -62,8 +62,7 @@ def run_in(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> di
 
 
 def _run_locked(directory: RunDirectory, config: DictConfig, hydra: DictConfig) -> dict[str, Any]:
-    # The terminal of a sweep is the sweep's, which reports one line for each run.
-    in_sweep = HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+    in_sweep = is_in_sweep()
     terminal = LOG_FILE_ONLY if in_sweep else log
     with log_to(directory):
         try:

@@ -70,7 +70,7 @@ class Member:
         model, data = make_model_and_data(config)
         model = cast(LightningModule, trainer.precision_plugin.convert_module(model))
         streams = get_streams()
-        model.trainer = data.trainer = cast(Trainer, TrainerView(trainer))
+        model.trainer = data.trainer = cast(Trainer, TrainerView(trainer, data))
         optimizer = model.configure_optimizers()
         if not isinstance(optimizer, Optimizer):
             raise NotVectorizable("its module configures not one plain optimizer, but several, a schedule, or none")

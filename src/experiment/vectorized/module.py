@@ -1,11 +1,11 @@
 """The LightningModules of several runs as one, whose steps compute the steps of all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.model_helpers import _ModuleMode
+from lightning.pytorch.utilities.model_helpers import _ModuleMode, is_overridden
 from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
@@ -15,6 +15,7 @@ from experiment.vectorized.optimizers import StackedOptimizer
 from experiment.vectorized.recorder import Means, Recorder, Rule
 from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.streams import DropoutFromStreams, Streams
+from experiment.vectorized.trainer_view import TrainerView
 
 Scores = dict[str, Tensor]  # by name, one for each run
 
@@ -91,7 +92,30 @@ class StackedModule(LightningModule):
 
     @override
     def on_test_epoch_end(self) -> None:
+        self.end_test_of_each()
         self._report(self.scoring_means)
+
+    @torch.no_grad()
+    def end_test_of_each(self) -> None:
+        """Record what each module logs when its test ends, one by one: there it may read the data of its run.
+
+        Raises:
+            NotVectorizable: they log under different names.
+        """
+        if not is_overridden("on_test_epoch_end", self.models[0], LightningModule):
+            return
+        logged, tensors = [], (*self.stacked, *self.buffers())
+        for run, model in enumerate(self.models):
+            state = {f"model.{name}": each[run] for name, each in zip(self.tensor_names, tensors, strict=True)}
+            recorder = Recorder("test", torch.zeros(1))
+            view = cast(TrainerView, model.trainer)
+            with self.streams.of(run), recorder.replacing_log(model), view.showing_data():
+                functional_call(_Step(model), state, ("on_test_epoch_end",))
+            logged.append(recorder.values)
+        if any(values.keys() != logged[0].keys() for values in logged):
+            raise NotVectorizable("they log different names when their test ends")
+        for name in logged[0]:
+            self.scoring_means.add(name, torch.stack([values[name] for values in logged]), 1, recorder.rules[name])
 
     def report_training(self) -> None:
         """Report the means over the steps of an epoch."""

@@ -1,8 +1,10 @@
 """The trainer as a module sees it that stands for several runs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import LightningDataModule, Trainer
 from typing_extensions import override
 
 from experiment.vectorized.refusal import NotVectorizable
@@ -15,18 +17,35 @@ SHARED |= {"gradient_clip_val", "overfit_batches", "fit_loop"}
 
 
 class TrainerView:
-    """Lets a module read of the trainer what is the same for all runs, and refuses the rest.
+    """Lets the module of a run read of the trainer what is the same for all runs, and refuses the rest.
+
+    Args:
+        trainer: of all runs.
+        data: of the run.
 
     Raises:
         NotVectorizable: something else is read, or anything is set.
     """
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Trainer, data: LightningDataModule) -> None:
         object.__setattr__(self, "_viewed", trainer)
+        object.__setattr__(self, "_data", data)
+        object.__setattr__(self, "_shows_data", False)
+
+    @contextmanager
+    def showing_data(self) -> Iterator[None]:
+        """Let the module read the run's data, while it computes nothing for other runs."""
+        object.__setattr__(self, "_shows_data", True)
+        try:
+            yield
+        finally:
+            object.__setattr__(self, "_shows_data", False)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name == "datamodule" and object.__getattribute__(self, "_shows_data"):
+            return object.__getattribute__(self, "_data")
         if name not in SHARED:
             raise NotVectorizable(f"its module uses self.trainer.{name}")
         return getattr(object.__getattribute__(self, "_viewed"), name)

@@ -80,7 +80,7 @@ class StackedTraining:
         unscored = {} if scored and is_overridden("val_dataloader", members[0].data) else {"limit_val_batches": 0}
         self.trainer = make_trainer(self.config, [*callbacks, self.checkpoints], **unscored)
         for member in members:
-            member.model.trainer = member.data.trainer = cast(Trainer, TrainerView(self.trainer))
+            member.model.trainer = member.data.trainer = cast(Trainer, TrainerView(self.trainer, member.data))
 
     def run(self) -> None:
         """Train, validate and test; the metrics of the runs are filled with how far they came."""

@@ -125,6 +125,9 @@ class _Trial:
                 if stage == "test":
                     self.data.setup("test")
                 scores = self._try_scoring(stage, getattr(self.data, loader)())
+                if stage == "test":
+                    self.stack.end_test_of_each()
+                    self.stack.scoring_means.take()
                 validated |= scores if stage == "validation" else set()
         metric = Objective.of(self.members[0].config).metric
         rules = self.stack.logged.keys()
