@@ -37,10 +37,11 @@ def exact(a: float, b: float, c: float) -> PointsClassifier:
 @pytest.mark.parametrize("line", [(1.0, 1.0, 0.0), (2.0, -1.0, 0.3), (0.0, 1.0, -0.5), (1.0, 0.0, 0.5)])
 def test_decision_given_line_and_neuron_lie_where_they_should(line):
     a, b, c = line
-    points = PointsDataModule(**DATA, line=line).train_dataloader()
-    figure = draw_decision_boundary(exact(*line), points, {"line": line}, 7)
+    figure = draw_decision_boundary(exact(*line), PointsDataModule(**DATA, line=line), 7)
     axes = figure.axes[0]
-    assert axes.get_title() == "step 7: 100.0% right"
+    first, second = axes.get_title().splitlines()
+    assert first == "step 7: 100.0% right"
+    assert second == "off the given line by 0.0° and 0.000, in 0.0% of the square"
     lines = [each for each in axes.get_lines() if each.get_linestyle() != "None" and len(each.get_xdata())]
     given, neuron = (np.asarray(each.get_data()) for each in lines)
     for x, y in (given, neuron):
@@ -55,7 +56,8 @@ def test_decision_given_line_and_neuron_lie_where_they_should(line):
 
 def test_points_are_drawn_by_class_and_the_wrong_ones_crossed_out():
     data = PointsDataModule(**DATA, line=(1.0, 1.0, 0.0))
-    axes = draw_decision_boundary(exact(1.0, 1.0, -0.3), data.train_dataloader(), {}, 0).axes[0]
+    axes = draw_decision_boundary(exact(1.0, 1.0, -0.3), data, 0).axes[0]
+    assert "by 0.0° and 0.212, in 1" in axes.get_title()
     drawn = {each.get_label(): np.transpose(each.get_data()) for each in axes.get_lines()}
     points, classes = (tensor.numpy() for tensor in data.train_dataloader().tensors)
     assert np.array_equal(drawn["class 0"], points[classes[:, 0] == 0])
@@ -70,11 +72,11 @@ def test_points_are_drawn_by_class_and_the_wrong_ones_crossed_out():
 def test_nothing_is_cut_off_or_overlaps(hidden, step):
     torch.manual_seed(1)
     model = PointsClassifier(hidden, "tanh", "bce", torch.optim.SGD)
-    points = PointsDataModule(**DATA, line=(1.0, 1.0, 0.0)).train_dataloader()
-    figure = draw_decision_boundary(model, points, {"line": (1.0, 1.0, 0.0)}, step)
+    data = PointsDataModule(**DATA, line=(1.0, 1.0, 0.0))
+    figure = draw_decision_boundary(model, data, step)
     assert_nothing_is_cut_off_or_overlaps(figure)
     weights = parameters_to_vector(model.parameters()).detach()
-    assert_nothing_is_cut_off_or_overlaps(draw_small(model, weights, points, {"line": (1.0, 1.0, 0.0)}, step))
+    assert_nothing_is_cut_off_or_overlaps(draw_small(model, weights, data, step))
 
 
 def test_the_numbers_of_neurons_do_not_cover_each_other():
@@ -83,8 +85,8 @@ def test_the_numbers_of_neurons_do_not_cover_each_other():
     with torch.no_grad():
         model.net.fc1.weight[:5] = torch.tensor([1.0, 0.3])  # lines close to each other
         model.net.fc1.bias[:5] = torch.linspace(0.1, 0.12, 5)
-    points = PointsDataModule(**DATA, line=(1.0, 1.0, 0.0)).train_dataloader()
-    figure = draw_small(model, parameters_to_vector(model.parameters()).detach(), points, {}, 0)
+    data = PointsDataModule(**DATA, line=(1.0, 1.0, 0.0))
+    figure = draw_small(model, parameters_to_vector(model.parameters()).detach(), data, 0)
     renderer = FigureCanvasAgg(figure).get_renderer()
     boxes = [text.get_window_extent(renderer) for text in figure.axes[0].texts]
     assert len(boxes) > 10
@@ -93,8 +95,7 @@ def test_the_numbers_of_neurons_do_not_cover_each_other():
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 def test_the_legend_below_small_pictures_is_whole(count):
-    points = PointsDataModule(**DATA, line=(1.0, 1.0, 0.0)).train_dataloader()
-    figure = draw_decision_boundary(exact(1.0, 1.0, 0.0), points, {"line": (1.0, 1.0, 0.0)}, 0)
+    figure = draw_decision_boundary(exact(1.0, 1.0, 0.0), PointsDataModule(**DATA, line=(1.0, 1.0, 0.0)), 0)
     handles = figure.axes[0].get_legend_handles_labels()[0]
     assert len(handles) == 6
     joined = join_small([np.zeros((350, 330, 3), np.uint8)] * count, handles)
@@ -103,6 +104,17 @@ def test_the_legend_below_small_pictures_is_whole(count):
     assert (legend.min(axis=(0, 2)) < 128).any()
     for edge in (legend[:3], legend[-3:], legend[:, :3], legend[:, -3:]):
         assert (edge == 255).all()
+
+
+@pytest.mark.parametrize(("shape", "parameters"), [("curve", {"curve": "x**2"}), ("circle", {}), ("moons", {})])
+def test_a_shape_is_drawn_with_its_own_boundary_if_it_has_one(shape, parameters):
+    data = PointsDataModule(**DATA | {"shape": shape, "noise": 0.1}, **parameters)
+    axes = draw_decision_boundary(exact(1.0, 1.0, 0.0), data, 0).axes[0]
+    assert len(axes.get_title().splitlines()) == 1
+    drawn = {each.get_label(): np.transpose(each.get_data()) for each in axes.get_lines()}
+    assert ("given line" in drawn) == (shape != "moons")
+    if shape == "curve":
+        assert np.allclose(drawn["given line"][:, 1], drawn["given line"][:, 0] ** 2)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,9 @@ def assert_close(ours: Any, theirs: Any, tolerance: float, where: str = "") -> N
             assert_close(mine, other, tolerance, f"{where}.{index}")
     elif isinstance(ours, float | torch.Tensor):
         pair = (torch.as_tensor(each, dtype=torch.float64) for each in (ours, theirs))
-        torch.testing.assert_close(*pair, rtol=tolerance, atol=tolerance / 10, equal_nan=True, msg=lambda m: where + m)
+        unit = 180 if "angle" in where else 1  # degrees
+        nearly = {"rtol": tolerance, "atol": tolerance / 10 * unit}
+        torch.testing.assert_close(*pair, **nearly, equal_nan=True, msg=lambda m: where + m)
     else:
         assert ours == theirs, where
 
