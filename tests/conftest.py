@@ -28,6 +28,7 @@ from experiment.runs import checkpoints
 from experiment.runs.loss import LossMonitor
 
 ROOT = Path(__file__).parent.parent
+OF_THE_LINE = ("test/line_angle", "test/line_disagreement", "test/line_offset")  # scores of data=line alone
 
 
 @contextmanager

@@ -9,9 +9,8 @@ import torch
 from experiment.points.classifier import PointsClassifier
 from experiment.points.learned_line import compare_lines
 from experiment.runs.logger import read_scalars
-from tests.conftest import checkpoint, metrics
+from tests.conftest import OF_THE_LINE, checkpoint, metrics
 
-SCORES = ("test/line_angle", "test/line_offset", "test/line_disagreement")
 LINES = [(1.0, 1.0, 0.0), (2.0, -1.0, 0.3), (0.0, -3.0, 0.5), (1.0, 0.0, 0.0), (-1.0, -1.1, 0.02), (1.0, 1.0, 1.6)]
 
 
@@ -57,18 +56,18 @@ def test_a_run_has_them_everywhere_and_draws_nothing_for_them(run):
     model.load_state_dict(checkpoint(directory)["state_dict"])
     expected = compare_lines(model.net, (1, 1, 0), torch.zeros(()))
     scalars = read_scalars(directory)
-    for name in SCORES:
+    for name in OF_THE_LINE:
         assert content[name] == pytest.approx(expected[name.removeprefix("test/line_")].item())
         assert scalars[name] == [(300, pytest.approx(content[name]))]
     assert 0 < content["test/line_disagreement"] < 0.1
     run("trainer.max_epochs=150", name="resumed")
     resumed = metrics(run("trainer.max_epochs=300", name="resumed"))
-    assert {name: resumed[name] for name in SCORES} == {name: content[name] for name in SCORES}
+    assert {name: resumed[name] for name in OF_THE_LINE} == {name: content[name] for name in OF_THE_LINE}
 
 
 def test_only_a_line_is_compared(run):
     for shape in ("circle", "curve"):
-        assert not metrics(run("trainer.max_epochs=2", f"data={shape}", name=shape)).keys() & {*SCORES}
+        assert not metrics(run("trainer.max_epochs=2", f"data={shape}", name=shape)).keys() & {*OF_THE_LINE}
 
 
 def test_a_line_far_from_the_middle_is_reported_before_training(run, capfd):
@@ -77,7 +76,7 @@ def test_a_line_far_from_the_middle_is_reported_before_training(run, capfd):
     assert error == "Of the 100 training points, none is of class 0: data.shape=line, data.line=[1, 1, 5]\n"
     assert error in (directory / "train.log").read_text()
     content = metrics(directory)
-    assert [content[name] for name in SCORES] == [None, None, 0]
+    assert [content[name] for name in OF_THE_LINE] == [None, 0, None]
     run("trainer.max_epochs=2", "data.line=[1,1,1.5]", name="rare")
     assert "only 2 are of class 0" in capfd.readouterr().err
     run("trainer.max_epochs=2", name="even")

@@ -11,6 +11,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from experiment.runs.hyperparameters import hyperparameters
 from experiment.runs.report import SCORES
+from tests.conftest import OF_THE_LINE
 from tests.runs.test_tensorboard import eventually, server
 
 ROWS = {"experimentName": "", "allowedStatuses": ["STATUS_SUCCESS"], "startIndex": 0, "sliceSize": 100}
@@ -77,7 +78,7 @@ def assert_every_column_sorts(ask: Callable[..., Any]) -> None:
     infos = ask("plugin/hparams/experiment", b'{"experimentName": ""}')["hparamInfos"]
     keys = {each["name"] for each in infos} | {key for group in found for key in group["hparams"]}
     columns = [{"hparam": key} for key in sorted(keys)]
-    columns += [{"metric": {"tag": tag, "group": ""}} for tag in SCORES]
+    columns += [{"metric": {"tag": tag, "group": ""}} for tag in (*SCORES, *OF_THE_LINE)]
     for column in columns:
         for order in ("ORDER_ASC", "ORDER_DESC"):
             assert len(sort(ask, columns, column, order)) == 14

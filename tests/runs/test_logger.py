@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from experiment.points.classifier import PointsClassifier
 from experiment.runs.events import read_file
 from experiment.runs.logger import read_scalars
+from tests.conftest import OF_THE_LINE
 
 
 def test_curves_are_those_that_tensorboard_reads(run):
@@ -41,6 +42,7 @@ def test_an_epoch_that_is_logged_alone_leaves_no_event(run, monkeypatch):
         PointsClassifier, "on_train_epoch_end", lambda self: self.log("epoch", float(self.current_epoch))
     )
     directory = run("trainer.max_epochs=3", "trainer.log_every_n_steps=50", "backprop.every_n_steps=null")
-    assert set(read_scalars(directory)) == {"val/loss", "val/accuracy", "test/loss", "test/accuracy"}
+    scores = {"val/loss", "val/accuracy", "test/loss", "test/accuracy", *OF_THE_LINE}
+    assert set(read_scalars(directory)) == scores
     (path,) = directory.glob("events*")
     assert all(event.summary.value for event in read_file(path) if event.HasField("summary"))

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from experiment.runs.report import SCORES
-from tests.conftest import metrics, plain_loop
+from tests.conftest import OF_THE_LINE, metrics, plain_loop
 
 
 @contextmanager
@@ -99,12 +99,13 @@ def assert_table_is_of(runs: dict[str, dict[str, Any]], ask: Callable[..., Any])
     assert rows.keys() == runs.keys()
     for name, (group, session) in rows.items():
         scores = {each["name"]["tag"]: each["value"] for each in session["metricValues"]}
-        assert scores == {tag: runs[name][tag] for tag in SCORES}
+        assert {tag: scores[tag] for tag in SCORES} == {tag: runs[name][tag] for tag in SCORES}
+        assert scores.keys() == {*SCORES, *OF_THE_LINE}
         assert group["hparams"]["seed"] == int(name[-1])
         assert group["hparams"]["trainer.max_epochs"] == 30
         assert group["hparams"]["optimizer._target_"].lower().endswith(name.split(",")[0].partition("=")[2])
     columns = ask("plugin/hparams/experiment", b'{"experimentName": ""}')
-    assert [each["name"]["tag"] for each in columns["metricInfos"]] == list(SCORES)
+    assert [each["name"]["tag"] for each in columns["metricInfos"]] == [*SCORES, *OF_THE_LINE]
     infos = {each["name"]: each for each in columns["hparamInfos"]}
     assert {name for name, info in infos.items() if info["differs"]} == {
         *("optimizer._target_", "seed", "trainer.max_epochs")  # what was typed

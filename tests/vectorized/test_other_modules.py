@@ -29,7 +29,7 @@ TOGETHER = {
         *("BatchNormOfBatches", "LayerNorm", "WeightNorm", "Convolution", "DropoutInPlace", "FunctionalDropout"),
         *("Frozen", "FrozenMode", "Double", "CountsSteps", "RunningInPlace", "ReturnsMore", "LossOfOneElement"),
         *("OtherNames", "NoIndex", "NoValidation", "StepAndEpoch", "AlmostTheTag", "SameName", "Groups"),
-        "ReadsCounts",
+        *("ReadsCounts", "ScoresItsData", "DrawsAtTheEnd"),
     ],
 }
 # Modules that are refused in the trial, and why.
@@ -75,6 +75,7 @@ REFUSED = {
     "many.OfSilentMetric": "its step changes a tensor in place that all runs share",
     "many.OwnLog": "OwnLog has log",
     "many.Scheduled": OPTIMIZER,
+    "many.ReadsData": "its module uses self.trainer.datamodule",
     "many.ReadsHorizon": "its module uses self.trainer.max_epochs",
     "many.HorizonInOptimizer": "its module uses self.trainer.max_epochs",
     "many.ReadsRate": "its module uses self.trainer.strategy",

@@ -6,6 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from experiment.configuration import CONF
 from experiment.configuration.class_help import describe_object
 from experiment.configuration.descriptions import describe_type, format_value
 from experiment.configuration.keys import key_schemas, model_of
@@ -26,7 +27,8 @@ The keys with their defaults, allowed values and meanings:
 {table}
 
 Choices, each a file under conf/:
-  data=line          model=simple_net          optimizer=sgd|adam|adamw|rmsprop          trainer=default|ddp
+  data={problems}
+  model=simple_net          optimizer=sgd|adam|adamw|rmsprop          trainer=default|ddp
   experiment=NAME    a named set of choices, from conf/experiment/ or from a directory of your own: --config-dir DIR
   search=optuna      with -m: a search for the best objective
 
@@ -37,6 +39,7 @@ Directories:
 Examples:
   {program} optimizer.lr=0.5 model.hidden=[8,8]
   {program} data.line=[1,-2,0.5] data.num_points=500 data.batch_size=32 trainer.max_epochs=100
+  {program} data=curve data.curve="sin(3*x)/2" model.hidden=[8,8]
   {program} -m optimizer.lr=0.01,0.1,1 seed=0,1
   {program} -m search=optuna search.trials=20 model.hidden=[4],[8],[16]
   {program} --config-dir examples/digits experiment=digits
@@ -53,7 +56,8 @@ def help_text(*, _root_: DictConfig) -> str:
     rows = (row for name in RunConfig.model_fields for row in _group_rows(name, config.get(name)))
     table = "\n".join(_format_row(*row) for row in rows)
     # Hydra takes the text for a string.Template.
-    return TEMPLATE.format(table=table, program=program_name()).replace("$", "$$")
+    problems = "|".join(sorted(path.stem for path in (CONF / "data").glob("*.yaml")))
+    return TEMPLATE.format(table=table, problems=problems, program=program_name()).replace("$", "$$")
 
 
 def _group_rows(name: str, value: Any) -> Iterator[tuple[str, str]]:

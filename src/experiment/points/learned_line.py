@@ -1,5 +1,6 @@
 """The line that a network has learned, and how far it is from the one that was given."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -11,6 +12,7 @@ GOLDEN = (5**0.5 - 1) / 2
 Logits = Callable[[Tensor], Tensor]  # of points, [n, 2], the logit of class 1, [n, 1]
 
 
+@torch.no_grad()
 def compare_lines(logits: Logits, given: Sequence[float], like: Tensor) -> dict[str, Tensor]:
     """Return how the decision of a network differs from a line that was given, on the square [-1, 1]².
 
@@ -45,6 +47,7 @@ def compare_lines(logits: Logits, given: Sequence[float], like: Tensor) -> dict[
     }
 
 
+@functools.cache
 def _places(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Return places of the square, ``[column, row, 2]``.
 
@@ -61,21 +64,21 @@ def _fit_line(places: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
     Values are above 0 on the side to which the normal points. Both are NaN if all values are on one side.
     """
-    crossings, weights = [], []
-    for axis in (0, 1):
-        (first, second), (start, end) = (
-            (each.narrow(axis, 0, SIDE - 1), each.narrow(axis, 1, SIDE - 1)) for each in (values, places)
-        )
-        crosses = (first > 0) != (second > 0)
-        share = torch.where(crosses, first / torch.where(crosses, first - second, torch.ones_like(first)), 0)
-        crossings.append((start + share[..., None] * (end - start)).reshape(-1, 2))
-        weights.append(crosses.reshape(-1).to(values.dtype))
-    points, weight = torch.cat(crossings), torch.cat(weights)
-    weight = weight / weight.sum()  # NaN if there is no crossing
-    middle = weight @ points
+    points = torch.cat([_crossings(places, values, axis) for axis in (0, 1)])
+    middle = points.mean(dim=0)  # NaN if there is none
     x, y = (points - middle).unbind(dim=1)
-    direction = torch.atan2(2 * weight @ (x * y), weight @ (x * x) - weight @ (y * y)) / 2
+    direction = torch.atan2(2 * (x * y).mean(), (x * x - y * y).mean()) / 2
     normal = torch.stack([-direction.sin(), direction.cos()])
     side = torch.where(values > 0, 1.0, -1.0) * ((places - middle) @ normal)
-    normal = torch.where(side.sum() < 0, -normal, normal)
+    normal = -normal if side.sum() < 0 else normal
     return normal, -(normal @ middle)
+
+
+def _crossings(places: Tensor, values: Tensor, axis: int) -> Tensor:
+    """Return the points, ``[n, 2]``, between neighbours along an axis where the sign of the values changes."""
+    (first, second), (start, end) = (
+        (each.narrow(axis, 0, SIDE - 1), each.narrow(axis, 1, SIDE - 1)) for each in (values, places)
+    )
+    crosses = (first > 0) != (second > 0)
+    first, second, start, end = (each[crosses] for each in (first, second, start, end))
+    return start + (first / (first - second))[:, None] * (end - start)

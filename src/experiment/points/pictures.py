@@ -55,7 +55,6 @@ def draw_decision_boundary(model: PointsClassifier, data: PointsDataModule, step
     return figure
 
 
-@torch.no_grad()
 def describe_difference(model: PointsClassifier, line: Sequence[float]) -> str:
     """Return in words how far the line that a model has learned is from the given one."""
     differences = compare_lines(model.net, line, like=next(model.parameters()))

@@ -107,6 +107,7 @@ class StackedModule(LightningModule):
         logged, tensors = [], (*self.stacked, *self.buffers())
         for run, model in enumerate(self.models):
             state = {f"model.{name}": each[run] for name, each in zip(self.tensor_names, tensors, strict=True)}
+            model.eval()
             recorder = Recorder("test", torch.zeros(1))
             view = cast(TrainerView, model.trainer)
             with self.streams.of(run), recorder.replacing_log(model), view.showing_data():
