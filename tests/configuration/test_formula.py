@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiment.configuration.formula import MAX_LENGTH, Formula, check_formula
@@ -21,6 +21,7 @@ FORMULAS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(FORMULAS, st.floats(-1, 1))
 def test_a_formula_has_the_value_that_python_gives_it(text, x):
     expected = eval(text, {"__builtins__": {}}, NAMES | {"x": x})

@@ -18,6 +18,8 @@ DIGITS = ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits"]
 CASES = {
     "rates and seeds": ["optimizer.lr=0.1,1", "seed=0,7", "trainer.max_epochs=120"],
     "lines and noise": ["data.line=[1,1,0],[0.5,-2,0.3]", "data.noise=0,0.2", "trainer.max_epochs=60"],
+    "curves": ["data=curve", "data.curve=sin(3*x)/2,x**2,0.25", "trainer.max_epochs=20"],
+    "shapes": ["data=circle,moons", "data.noise=0.1,0.3", "trainer.max_epochs=20"],
     "numbers of points": ["data.num_points=50,100", "seed=0,1", "trainer.max_epochs=20"],
     "mini-batches with momentum": [
         *("seed=0,1", "optimizer.momentum=0.5,0.9", "optimizer.weight_decay=0.01", "data.batch_size=30"),

@@ -34,6 +34,13 @@ def key_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
     return dict(model.model_json_schema()["properties"])
 
 
+def formula_keys(group: str, value: Any) -> set[str]:
+    """Return the keys of a group that may be formulas: values as numbers are, whatever their text."""
+    model = model_of(group, value)
+    schemas = key_schemas(model) if model else {}
+    return {key for key, schema in schemas.items() if any("format" in each for each in schema.get("anyOf", [schema]))}
+
+
 def known_keys(config: DictConfig) -> list[str]:
     """Return the keys that a composed configuration can have with its choices."""
     plain = raw_data(config)

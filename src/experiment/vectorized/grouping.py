@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from torch import nn
 
 from experiment.configuration.identity import is_dry_run
+from experiment.configuration.keys import formula_keys
 from experiment.configuration.plain import raw_data, resolved_data
 from experiment.runs.callback import View
 from experiment.runs.loggers import named_loggers
@@ -27,16 +28,17 @@ SINGLE = ("max_time", "profiler", "plugins", "overfit_batches", "detect_anomaly"
 def structure(config: DictConfig) -> str:
     """Return what two runs must have in common to be trained together, as a text.
 
-    They may differ in the seed, in the numbers of the optimizer, and in the numbers of the data that are no integers,
-    which may be sizes.
+    They may differ in the seed, in the numbers of the optimizer, and in the formulas and the numbers of the data; not
+    in integers, which may be sizes.
     """
     plain = resolved_data(config)
     plain.pop("seed")
     plain.pop("extras", None)
     plain["optimizer"] = _without_numbers(plain["optimizer"], integers=True)
     plain["model"] = {**plain["model"], "optimizer": _without_numbers(plain["model"].get("optimizer"), integers=True)}
+    formulas = dict.fromkeys(formula_keys("data", plain["data"]) & plain["data"].keys(), "formula")
     # As it is written: where it refers to the seed, it may differ.
-    plain["data"] = _without_numbers(raw_data(config.data), integers=False)
+    plain["data"] = _without_numbers(raw_data(config.data), integers=False) | formulas
     return repr(plain)
 
 
