@@ -60,6 +60,15 @@ def test_held_out_points_are_not_trained_on_and_never_flipped():
     assert np.array_equal(y, x @ LINE[:2] + LINE[2] > 0)
 
 
+@pytest.mark.parametrize("shape", ["gauss", "spiral", "moons"])
+def test_noise_spreads_the_points_of_these_shapes_everywhere_and_flips_no_label(shape):
+    clean, noisy = (module(shape, noise=noise) for noise in (0.0, 0.4))
+    for split in ("train", "val", "test"):
+        (before, labels), (after, same) = (getattr(data, f"{split}_dataloader")().tensors for data in (clean, noisy))
+        assert torch.equal(labels, same)
+        assert 0.01 < (before - after).abs().mean() < 0.4
+
+
 def test_nothing_is_taken_from_the_global_streams():
     np.random.seed(5)
     torch.manual_seed(5)

@@ -47,6 +47,7 @@ def assert_same_distribution(ours: shapes.Points, points: np.ndarray, labels: np
         for direction in ([1, 0], [0, 1], [1, 1], [1, -1]):
             assert ks_2samp(own @ direction, theirs @ direction).pvalue > 1e-3
         assert ks_2samp(np.hypot(*own.T), np.hypot(*theirs.T)).pvalue > 1e-3
+        assert own.std() == pytest.approx(theirs.std(), rel=0.04)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.2, 0.5])
