@@ -11,7 +11,7 @@ from sklearn.datasets import make_moons
 from experiment.points import shapes
 from experiment.points.boundaries import given_boundary
 
-COUNT = 4000
+COUNT = 20_000
 
 
 def playground(shape: str, noise: float) -> list[tuple[float, float, bool]]:
