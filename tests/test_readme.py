@@ -7,9 +7,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+import experiment
 from tests.conftest import ROOT, metrics
 
 README = (ROOT / "README.md").read_text()
@@ -154,3 +157,16 @@ def test_the_python_that_is_shown_works(elsewhere):
     (code,) = re.findall(r"```py\n(import experiment\n.*?)```", README, re.DOTALL)
     exec(code, {})
     assert (elsewhere / "outputs/fast/metrics.json").exists()
+
+
+def test_numpy_evaluates_the_weights_of_a_run(run, capfd):
+    """Against the network itself."""
+    (code,) = re.findall(r"```py\n(import numpy as np\n.*?)```", README, re.DOTALL)
+    run("trainer.max_epochs=200", name="outputs/fast")
+    capfd.readouterr()
+    variables: dict[str, Any] = {}
+    exec(code, variables)
+    printed = capfd.readouterr().out.replace("[", " ").replace("]", " ").split()
+    model, _ = experiment.load("outputs/fast")
+    expected = model(torch.tensor(variables["points"], dtype=torch.float32)).flatten().tolist()
+    assert [float(each) for each in printed] == pytest.approx(expected, rel=1e-5)

@@ -130,7 +130,7 @@ def load(
     from lightning.pytorch.utilities.seed import isolate_rng  # here, since these import torch
 
     from experiment.runs.objects import load_recorded, make_model_and_data
-    from experiment.runs.weights import find_weights, load_weights
+    from experiment.runs.weights import find_weights, load_weights, restore_data
 
     if config_dir is not None:
         add_directory(Path(config_dir))
@@ -140,6 +140,7 @@ def load(
     with isolate_rng():
         model, data = make_model_and_data(config)
     load_weights(model, content, path)
+    restore_data(data, content)
     return model.eval(), data
 
 

@@ -8,7 +8,7 @@ from experiment.configuration.errors import ConfigurationError, ReportedError
 from experiment.runs.directory import RunDirectory
 from experiment.runs.objects import load_recorded, make_callbacks, make_model_and_data
 from experiment.runs.pictures import FinishedRun, draw_pictures
-from experiment.runs.weights import find_weights, load_weights
+from experiment.runs.weights import find_weights, load_weights, restore_data
 from experiment.terminal import printable
 
 
@@ -24,6 +24,7 @@ def redraw(directory: RunDirectory, trusted: bool = False) -> None:
     callbacks = make_callbacks(config)
     load_weights(model, checkpoint, path)
     try:
+        restore_data(data, checkpoint)
         for callback in callbacks:
             if state := checkpoint["callbacks"].get(callback.state_key):
                 callback.load_state_dict(state)

@@ -8,10 +8,11 @@ from omegaconf import DictConfig
 from experiment.command import errors_reported, parse_arguments, run_directory_parser
 from experiment.configuration.compose import compose_configuration
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.identity import FROM_RUN
 from experiment.points.explanation import explain_step
 from experiment.points.replay import replay_step
 from experiment.runs.directory import RunDirectory
-from experiment.runs.initial_weights import find_again
+from experiment.runs.inputs import find_again
 from experiment.runs.instantiable import check_instantiable
 from experiment.runs.objects import load_recorded
 
@@ -35,7 +36,9 @@ def main() -> None:
         choices, overrides = _split(arguments)
         config = _load_configuration(directory, overrides, options.trust)
         step = replay_step(config, choices["step"])
-        print("\n".join(explain_step(step, config.model.activation, choices["point"], choices["neuron"])))
+        columns = config.data.get("columns") or ("x", "y")
+        lines = explain_step(step, config.model.activation, columns, choices["point"], choices["neuron"])
+        print("\n".join(lines))
 
 
 def _is_run_dir(argument: str) -> bool:
@@ -65,7 +68,7 @@ def _load_configuration(directory: Path | None, overrides: list[str], trusted: b
     if directory:
         run = RunDirectory(directory)
         config = load_recorded(run, trusted, overrides)
-        find_again(run, config)
+        find_again(run, config, [FROM_RUN])
         return config
     config = compose_configuration(overrides)
     check_instantiable(config)

@@ -10,9 +10,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiment.command import errors_reported, parse_arguments, run_directory_parser
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.identity import FROM_RUN
 from experiment.runs.checkpoint_files import load_checkpoint
 from experiment.runs.directory import RunDirectory
-from experiment.runs.initial_weights import find_again
+from experiment.runs.inputs import check_inputs, find_again
 from experiment.runs.logger import read_scalars
 from experiment.runs.objects import load_recorded
 from experiment.runs.recorded import is_plain_file
@@ -33,7 +34,8 @@ def repeat(recorded: RunDirectory, repeated: RunDirectory, trusted: bool = False
     config, hydra = load_recorded(recorded, trusted), _make_hydra(recorded)
     if "status" not in recorded.metrics:
         raise ConfigurationError(f"{recorded.path} holds no complete run.")
-    find_again(recorded, config)
+    find_again(recorded, config, [FROM_RUN])
+    check_inputs(config)
     repeated.path.mkdir(parents=True, exist_ok=True)
     run_in(repeated, config, hydra)
     return _format_differences(_summarize_results(recorded), _summarize_results(repeated))

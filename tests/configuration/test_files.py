@@ -10,9 +10,11 @@ import yaml
 from experiment.configuration.editor_schemas import editor_schemas
 from experiment.points.shapes import SHAPES
 from tests.conftest import ROOT, metrics
+from tests.points.test_csv_data import write
 
 FILES = {
     "callbacks/default.yaml": ["callbacks=default"],
+    "data/csv.yaml": ["data=csv", "data.path=points.csv"],
     **{f"data/{shape}.yaml": [f"data={shape}", "data.noise=0.2"] for shape in SHAPES},
     "experiment/mini_batches.yaml": ["experiment=mini_batches", "trainer.max_epochs=2"],
     "experiment/vanishing_gradient.yaml": ["experiment=vanishing_gradient", "trainer.max_epochs=2"],
@@ -36,6 +38,7 @@ def test_every_file_is_listed_here():
 @pytest.mark.parametrize("file", FILES)
 def test_every_file_composes_and_trains(run, file):
     overrides = FILES[file]
+    write(path="points.csv")
     short = [] if any("max_epochs" in each for each in overrides) else ["trainer.max_epochs=3"]
     assert metrics(run(*short, *overrides))["status"] == "finished"
 

@@ -20,7 +20,7 @@ TEXTS = [
     ("hydra.run.dir", "a[1"),
     ("hydra.run.dir", "{now}(1)"),
     ("hydra.sweep.dir", "lr=1,seed=0"),
-    ("data.path", "a b(1).csv"),
+    ("model.own", "a b(1).csv"),
     ("+x", "{"),
 ]
 

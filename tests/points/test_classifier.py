@@ -79,7 +79,7 @@ def test_scikit_learns_network_reaches_the_same_accuracy():
 def test_a_checkpoint_is_loaded_as_lightning_does(run):
     directory = run("model.hidden=[8]", "model.activation=tanh", "trainer.max_epochs=5")
     saved = checkpoint(directory)
-    assert saved["hyper_parameters"] == {"hidden": [8], "activation": "tanh", "loss": "bce"}
+    assert saved["hyper_parameters"] == {"hidden": [8], "activation": "tanh", "loss": "bce", "inputs": 2}
     code = """
 from experiment.points.classifier import PointsClassifier
 print(PointsClassifier.load_from_checkpoint("run/checkpoints/last.ckpt").net.fc2.weight.tolist())

@@ -8,9 +8,10 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from experiment.points import datamodule, shapes
+from experiment.points import shapes
+from experiment.points.batches import Batches
 from experiment.points.classifier import PointsClassifier
-from experiment.points.datamodule import Batches, PointsDataModule
+from experiment.points.datamodule import PointsDataModule
 
 LINE = (2.0, -1.0, 0.3)
 PARAMETERS = {"line": {"line": LINE}, "curve": {"curve": "x**2"}}  # of the shapes that have some
@@ -104,8 +105,8 @@ def test_an_epoch_of_mini_batches_holds_each_point_once_in_an_order_of_its_own()
 
 
 def test_many_points_are_shuffled_by_groups_of_neighbours(monkeypatch):
-    monkeypatch.setattr(datamodule, "MANY", 1000)
-    monkeypatch.setattr(datamodule, "GROUP", 8)
+    monkeypatch.setattr("experiment.points.batches.MANY", 1000)
+    monkeypatch.setattr("experiment.points.batches.GROUP", 8)
     x = torch.stack([torch.arange(1920), -torch.arange(1920)], dim=1)
     for size, together in ((256, 8), (100, 4), (7, 1), (32, 1)):
         batches = Batches(x, x[:, 0], batch_size=size, seed=1)

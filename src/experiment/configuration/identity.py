@@ -20,6 +20,7 @@ FREE = {
     "search",  # how the run was chosen, not what it computes
     "loggers",
 }
+FROM_RUN = "model.from_run"  # counts by its content, as the files do that model and data name
 HORIZON = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")  # how far the run goes
 # A reference to another key is left to that key. One to the horizon is a value itself: it differs in a longer run.
 INTERPOLATION = re.compile(r"\$\{(?!trainer\.max_)[\w.]+\}")

@@ -14,6 +14,7 @@ from experiment.configuration.signatures import add_arguments, read_functions
 from experiment.configuration.unions import CustomClass, StrictModel, known_or_custom
 
 FLOAT32 = 1e38  # the limit of numbers that become float32
+MAX_INPUTS = 10_000  # of a network
 Finite = Annotated[float, Field(ge=-FLOAT32, le=FLOAT32)]
 Count = Annotated[int, Field(ge=1, le=10**9)]
 Interval = Annotated[int, Field(ge=1)]
@@ -83,11 +84,44 @@ def _shapes() -> list[type[StrictModel]]:
     return models
 
 
+def _check_columns(columns: list[str]) -> list[str]:
+    if len({*columns}) < len(columns):
+        raise ValueError("a column is named twice")
+    return columns
+
+
+Columns = Annotated[
+    list[Annotated[str, Field(min_length=1)]],
+    Field(min_length=1, max_length=MAX_INPUTS),
+    AfterValidator(_check_columns),
+]
+
+
+class CsvConfig(StrictModel):
+    """Points that a CSV holds, each with its class; they are scaled to [-1, 1]."""
+
+    target: Literal["experiment.points.csv_data.CsvDataModule"] = Field(
+        alias="_target_", description="the LightningDataModule"
+    )
+    path: str = Field(min_length=1, description="a CSV whose first line names its columns")
+    columns: Columns = Field(description="the columns that hold the coordinates")
+    label: str = Field(min_length=1, description="the column that holds the class: two different values, of any kind")
+    num_val: Count | None = Field(description="rows to validate on, never trained on; null: a tenth of the rows")
+    num_test: Count | None = Field(description="rows to test on, never trained on; null: a tenth of the rows")
+    batch_size: Count | None = Field(
+        description="null: every step sees all points; a number: shuffled mini-batches of that size"
+    )
+    seed: Seed = Field(description="decides which rows are validated and tested on: by default that of the run")
+
+
 class PointsClassifierConfig(StrictModel):
     """The network that separates the classes of points."""
 
     target: Literal["experiment.points.classifier.PointsClassifier"] = Field(
         alias="_target_", description="the LightningModule"
+    )
+    inputs: Annotated[int, Field(ge=1, le=MAX_INPUTS)] = Field(
+        default=2, description="coordinates of a point: by default as many as the columns of the data"
     )
     hidden: list[Annotated[int, Field(ge=1, le=65536)]] = Field(
         max_length=100, description="the widths of the hidden layers"
@@ -201,7 +235,7 @@ class RunConfig(StrictModel):
     """One run."""
 
     seed: Seed = Field(description="seeds the points (NumPy) and the initial weights (torch)")
-    data: known_or_custom(*_shapes()) = Field(description="the problem")  # type: ignore[valid-type]
+    data: known_or_custom(*_shapes(), CsvConfig) = Field(description="the problem")  # type: ignore[valid-type]
     model: known_or_custom(PointsClassifierConfig) = Field(  # type: ignore[valid-type]
         description="the network, its loss, its optimizer"
     )

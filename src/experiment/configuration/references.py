@@ -18,6 +18,7 @@ RESOLVER_CALL = re.compile(r"(?<!\\)\$\{[^{}]+:")
 OmegaConf.register_new_resolver(
     "if_null", lambda value, then, otherwise: then if value is None else otherwise, replace=True
 )
+OmegaConf.register_new_resolver("length", len, replace=True)
 
 
 def _all_devices(accelerator: str) -> int:

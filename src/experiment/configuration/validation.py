@@ -34,7 +34,17 @@ def find_problems(config: DictConfig) -> list[str]:
         if not resolved.has_unresolved_source(location)
     ]
     # pydantic has an error for each member of a union and each element of a list: one line a key will do.
-    return [*unresolved, *dict.fromkeys(_find_wrong_values(resolved, config))]
+    wrong = [*unresolved, *dict.fromkeys(_find_wrong_values(resolved, config))]
+    return wrong or [*_find_misfits(resolved.plain)]
+
+
+def _find_misfits(plain: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for values that are right by themselves, and do not fit each other."""
+    data, model = plain["data"], plain["model"]
+    if model_of("data", data) and model_of("model", model):
+        coordinates, inputs = len(data.get("columns", "xy")), model.get("inputs", 2)
+        if inputs != coordinates:
+            yield f"model.inputs={inputs}: {coordinates}, as many as the points have coordinates"
 
 
 def _find_wrong_values(resolved: ResolvedConfig, config: DictConfig) -> Iterator[str]:

@@ -37,7 +37,7 @@ LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 
 class PointsClassifier(LightningModule):
-    """Classifies points of the plane with a ``SimpleNet``, and logs loss and accuracy of validation and test.
+    """Classifies points with a ``SimpleNet``, and logs loss and accuracy of validation and test.
 
     Of points on both sides of a line, the test logs also how far the line that was learned is from that one.
 
@@ -47,6 +47,7 @@ class PointsClassifier(LightningModule):
         loss: a key of ``LOSSES``.
         optimizer: returns an optimizer of the parameters it is given; ``None`` for a model that is not trained.
             A checkpoint holds the other arguments, so that ``load_from_checkpoint`` needs none.
+        inputs: coordinates of a point.
     """
 
     def __init__(
@@ -55,16 +56,17 @@ class PointsClassifier(LightningModule):
         activation: str,
         loss: str,
         optimizer: Callable[[Iterator[nn.Parameter]], Optimizer] | None = None,
+        inputs: int = 2,
     ) -> None:
         super().__init__()
         self.save_hyperparameters(ignore="optimizer")
-        self.net = SimpleNet(hidden, activation)
+        self.net = SimpleNet(hidden, activation, inputs)
         self.loss = LOSSES[loss]
         self.optimizer = optimizer
 
     @override
     def forward(self, points: Tensor) -> Tensor:
-        """Return the probability, ``[n, 1]``, that each of the points, ``[n, 2]``, is of class 1."""
+        """Return the probability, ``[n, 1]``, that each of the points, ``[n, inputs]``, is of class 1."""
         return torch.sigmoid(self.net(points))
 
     @override

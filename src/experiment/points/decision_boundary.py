@@ -2,7 +2,7 @@
 
 import math
 import time
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch.nn.utils import parameters_to_vector
 from typing_extensions import override
 
 from experiment.points.classifier import PointsClassifier
-from experiment.points.datamodule import PointsDataModule
+from experiment.points.datamodule import LabelledPoints
 from experiment.points.pictures import draw_decision_boundary, draw_small, join_small
 from experiment.runs.callback import View
 from experiment.runs.logger import RunLogger, tensorboard_loggers
@@ -27,8 +27,9 @@ DRAWING_DELAY = 10.0  # seconds of training before images are drawn; a shorter r
 class DecisionBoundary(View):
     """Logs images of what a network decides after 0, 10, 100, … steps and at the end, and draws the run's pictures.
 
-    Other models than a ``PointsClassifier`` are ignored. The weights are kept of every n-th step, n doubled whenever
-    there are too many of them, and of the steps whose image is logged: which ones does not depend on the horizon.
+    Other models than a ``PointsClassifier`` of the plane are ignored. The weights are kept of every n-th step, n
+    doubled whenever there are too many of them, and of the steps whose image is logged: which ones does not depend on
+    the horizon.
 
     Attributes:
         every_n_steps: n.
@@ -54,7 +55,7 @@ class DecisionBoundary(View):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         step = trainer.global_step
         # A step of several accumulated batches comes several times.
-        if step == self.last_step or not isinstance(pl_module, PointsClassifier):
+        if step == self.last_step or not _is_of_plane(pl_module):
             return
         self.last_step = step
         if step % self.every_n_steps == 0 or _is_logged(step):
@@ -76,12 +77,12 @@ class DecisionBoundary(View):
     @override
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         # The run may never be resumed.
-        if isinstance(exception, Exception) and isinstance(pl_module, PointsClassifier):
+        if isinstance(exception, Exception) and _is_of_plane(pl_module):
             self._log_pending(trainer, pl_module)
 
     def _log_pending(self, trainer: Trainer, model: PointsClassifier) -> None:
         data = getattr(trainer, "datamodule", None)
-        if self.loggers and isinstance(data, PointsDataModule):
+        if self.loggers and isinstance(data, LabelledPoints):
             for step in self.pending:
                 self._log_image(step, render(draw_small(model, self.states[step], data, step)))
         self.pending = []
@@ -93,7 +94,7 @@ class DecisionBoundary(View):
     def draw(self, run: FinishedRun) -> None:
         """Draw ``decision_boundary.png``, of the last weights, and ``training.png``, of up to four states."""
         model, data = run.model, run.data
-        if not (isinstance(model, PointsClassifier) and isinstance(data, PointsDataModule)):
+        if not (_is_of_plane(model) and isinstance(data, LabelledPoints)):
             return
         figure = draw_decision_boundary(model, data, run.step)
         render(figure, run.directory / "decision_boundary.png")
@@ -122,6 +123,10 @@ class DecisionBoundary(View):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.every_n_steps, self.pending = state_dict["every_n_steps"], list(state_dict["pending"])
         self.states = dict(zip(state_dict["steps"], state_dict["weights"], strict=True))
+
+
+def _is_of_plane(model: LightningModule) -> TypeGuard[PointsClassifier]:
+    return isinstance(model, PointsClassifier) and model.net.inputs == 2
 
 
 def _is_logged(step: int) -> bool:

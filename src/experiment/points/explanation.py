@@ -1,6 +1,7 @@
 """The page that explains a training step, checked against autograd."""
 
 import copy
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,10 +15,13 @@ from experiment.points.replay import ReplayedStep
 from experiment.points.textbook import Textbook, format_number
 
 
-def explain_step(step: ReplayedStep, activation: str, point: int, neuron: int | None) -> list[str]:
+def explain_step(
+    step: ReplayedStep, activation: str, columns: Sequence[str], point: int, neuron: int | None
+) -> list[str]:
     """Return the lines of the page.
 
     Args:
+        columns: the names of the coordinates.
         activation: of the hidden layers, a key of ``chain_rule.ACTIVATIONS``.
         point: the point that is followed, from 0.
         neuron: the neuron of each hidden layer that is shown, from 1; ``None``: the first ones.
@@ -37,11 +41,12 @@ def explain_step(step: ReplayedStep, activation: str, point: int, neuron: int | 
     if neuron is not None and not 1 <= neuron <= widest:
         raise ConfigurationError(f"neuron={neuron}: the hidden layers have the neurons 1 to {widest}.")
     page = Textbook(layers, after, activation, classes, losses, losses_after, shares, step.update, point, neuron)
-    net = "-".join(str(width) for width in (2, *(len(layer.bias) for layer in layers)))
-    x, y = (format_number(coordinate) for coordinate in points[point])
+    net = "-".join(str(width) for width in (points.shape[1], *(len(layer.bias) for layer in layers)))
+    names = columns if len(columns) == points.shape[1] else [f"x{i}" for i in range(1, points.shape[1] + 1)]
+    coordinates = [f"{name} = {format_number(value)}" for name, value in zip(names, points[point], strict=True)]
     return [
         f"Step {step.index} of a {net} net on {len(points)} points; followed is point {point}, "
-        f"x = {x}, y = {y}, of class t = {classes[point]:.0f}",
+        f"{', '.join(coordinates)}, of class t = {classes[point]:.0f}",
         "",
         *page.lines(),
         *_compare_with_autograd(step, layers, points, classes, shares),

@@ -15,24 +15,26 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class SimpleNet(nn.Module):
-    """Fully connected layers ``fc1``, ``fc2``, …, from a point of the plane to the logit of class 1.
+    """Fully connected layers ``fc1``, ``fc2``, …, from a point to the logit of class 1.
 
     Args:
         hidden: the widths of the hidden layers.
         activation: of the hidden layers, a key of ``ACTIVATIONS``.
+        inputs: coordinates of a point.
     """
 
-    def __init__(self, hidden: list[int], activation: str) -> None:
+    def __init__(self, hidden: list[int], activation: str, inputs: int = 2) -> None:
         super().__init__()
-        widths = [2, *hidden, 1]
+        self.inputs = inputs
+        widths = [inputs, *hidden, 1]
         self.layers = [f"fc{i}" for i in range(1, len(widths))]
-        for name, inputs, outputs in zip(self.layers, widths, widths[1:], strict=False):
-            self.add_module(name, nn.Linear(inputs, outputs))
+        for name, width, outputs in zip(self.layers, widths, widths[1:], strict=False):
+            self.add_module(name, nn.Linear(width, outputs))
         self.activation = ACTIVATIONS[activation]
 
     @override
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, ``[n, 1]``, of the points ``x``, ``[n, 2]``."""
+        """Return the logits, ``[n, 1]``, of the points ``x``, ``[n, inputs]``."""
         *hidden, last = self.layers
         for name in hidden:
             x = self.activation(self.get_submodule(name)(x))

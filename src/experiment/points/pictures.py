@@ -16,7 +16,7 @@ from torch.nn.utils import vector_to_parameters
 
 from experiment.points.boundaries import straight
 from experiment.points.classifier import PointsClassifier
-from experiment.points.datamodule import PointsDataModule
+from experiment.points.datamodule import LabelledPoints
 from experiment.points.learned_line import compare_lines
 from experiment.runs.pictures import DPI, arrange_panels, make_panels, render
 
@@ -33,7 +33,7 @@ SMALL_WIDTH, SMALL_HEIGHT = 3.3, 3.5  # inches
 LEGEND_COLUMNS = {1: 1, 2: 3}  # by the number of pictures above it; six under more than two
 
 
-def draw_decision_boundary(model: PointsClassifier, data: PointsDataModule, step: int) -> Figure:
+def draw_decision_boundary(model: PointsClassifier, data: LabelledPoints, step: int) -> Figure:
     """Return the picture of a model after ``step`` steps, with axes, a color bar and a legend.
 
     Where the data have a line, the title says how far the line that was learned is from it.
@@ -64,7 +64,7 @@ def describe_difference(model: PointsClassifier, line: Sequence[float]) -> str:
     return f"off the given line by {angle:.1f}° and {offset:.3f}, in {share:.1%} of the square"
 
 
-def draw_small(model: PointsClassifier, weights: Tensor, data: PointsDataModule, step: int) -> Figure:
+def draw_small(model: PointsClassifier, weights: Tensor, data: LabelledPoints, step: int) -> Figure:
     """Return a small picture of a model with other weights: the plane and its title alone, as TensorBoard shows it.
 
     Args:
@@ -88,7 +88,7 @@ def join_small(images: list[np.ndarray], handles: list[Artist]) -> np.ndarray:
 
 
 @torch.no_grad()
-def draw_plane(axes: Axes, model: PointsClassifier, data: PointsDataModule, step: int) -> None:
+def draw_plane(axes: Axes, model: PointsClassifier, data: LabelledPoints, step: int) -> None:
     """Draw the probability, the decision, the given line, the neurons' lines and the training points."""
     axes.set(aspect="equal", xlim=VIEW, ylim=VIEW)
     side = np.linspace(*VIEW, GRID)

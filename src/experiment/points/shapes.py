@@ -121,7 +121,7 @@ def _normal(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 # Random streams beside that of the training points, from which nothing else may draw: default_rng([seed, stream]).
-FLIPS, VALIDATION, TEST, ORDER = range(4)
+FLIPS, VALIDATION, TEST, ORDER, SPLIT = range(5)
 
 CHUNK = 2**18  # points drawn at once: drawing takes several times the memory of the points, in float64
 

@@ -104,10 +104,15 @@ class _ModuleChecks:
     def _import(self) -> list[Check]:
         gc.disable()  # collecting garbage while torch is imported, and when the process ends, takes seconds
         from experiment.runs.initial_weights import check_initial_weights
+        from experiment.runs.inputs import check_inputs
         from experiment.runs.instantiable import InstantiableCheck
 
         gc.freeze()
         gc.enable()
         add_config_dirs(self.hydra)
         check_instantiable = InstantiableCheck()
-        return [lambda config, _: check_instantiable(config), check_initial_weights]
+        return [
+            lambda config, _: check_instantiable(config),
+            lambda config, _: check_inputs(config),
+            check_initial_weights,
+        ]

@@ -13,11 +13,10 @@ from typing_extensions import override
 
 from experiment.configuration import targets
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.identity import FROM_RUN
 from experiment.runs.checkpoint_files import load_checkpoint
 from experiment.runs.directory import RunDirectory
 from experiment.runs.weights import find_weights, restore
-
-KEY = "model.from_run"
 
 
 @dataclass
@@ -46,16 +45,16 @@ class InitialWeights(Callback):
             return None
         if not isinstance(given, str):
             reason = "the path of a run's directory, or of a checkpoint; a text"
-            raise ConfigurationError.from_lines([f"{KEY}={given}: {reason}"])
+            raise ConfigurationError.from_lines([f"{FROM_RUN}={given}: {reason}"])
         path = Path(given)
         try:
             if not path.is_file():
                 return cls(given, *find_weights(RunDirectory(path)))
             content = load_checkpoint(path, {"state_dict": dict})  # Lightning can save the weights alone
         except ConfigurationError as error:
-            raise ConfigurationError.from_lines([f"{KEY}={given}: {error}"]) from error
+            raise ConfigurationError.from_lines([f"{FROM_RUN}={given}: {error}"]) from error
         if content is None:
-            raise ConfigurationError.from_lines([f"{KEY}={given}: is damaged, or no checkpoint"])
+            raise ConfigurationError.from_lines([f"{FROM_RUN}={given}: is damaged, or no checkpoint"])
         return cls(given, path, content)
 
     def record(self) -> dict[str, str]:
@@ -82,7 +81,7 @@ class InitialWeights(Callback):
         own = {name: tensor.shape for name, tensor in model.state_dict().items() if _has_shape(tensor)}
         others = self.checkpoint["state_dict"]
         problems = [
-            f"{KEY}={self.given}: {name} is {[*others[name].shape]} in that run, and {[*shape]} in this model"
+            f"{FROM_RUN}={self.given}: {name} is {[*others[name].shape]} in that run, and {[*shape]} in this model"
             for name, shape in own.items()
             if _has_shape(others.get(name)) and others[name].shape != shape
         ]
@@ -102,49 +101,6 @@ def check_initial_weights(config: DictConfig, path: Path) -> None:
     """
     if not RunDirectory(path).checkpoints.exists() and (weights := InitialWeights.of(config)):
         weights.check_shapes(config)
-
-
-def has_other_weights(directory: RunDirectory, config: DictConfig) -> bool | None:
-    """Return whether a configuration names other weights than those that the run in a directory started from.
-
-    ``None`` if that is unknown: the directory does not record them, or the ones that are named are gone.
-    """
-    recorded = _recorded_weights(directory)
-    try:
-        weights = InitialWeights.of(config)
-    except ConfigurationError:
-        return None
-    if weights is None or not recorded:
-        return None
-    return bool(recorded.get("sha256") != weights.digest())
-
-
-def find_again(directory: RunDirectory, config: DictConfig) -> None:
-    """Let the run in a directory be trained again from its initial weights, wherever this process was started.
-
-    Args:
-        directory: of the run.
-        config: of the run. A path that leads to nothing here is replaced by the one where the weights were.
-
-    Raises:
-        ConfigurationError: other weights are there now.
-    """
-    given, recorded = config.model.get("from_run"), _recorded_weights(directory)
-    if isinstance(given, str) and not Path(given).exists() and "path" in recorded:
-        config.model.from_run = recorded["path"]
-    if has_other_weights(directory, config):
-        raise ConfigurationError.from_lines([describe_other_weights(config)])
-
-
-def describe_other_weights(config: DictConfig) -> str:
-    """Return the line for weights that a run did not start from."""
-    return f"{KEY}={config.model.from_run}: other weights than those that the run started from"
-
-
-def _recorded_weights(directory: RunDirectory) -> dict[str, Any]:
-    inputs = directory.provenance.get("inputs")
-    recorded = inputs.get(KEY) if isinstance(inputs, dict) else None
-    return recorded if isinstance(recorded, dict) else {}
 
 
 def _has_shape(value: Any) -> bool:

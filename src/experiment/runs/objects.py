@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
@@ -12,9 +12,11 @@ from omegaconf import DictConfig
 from experiment.configuration import targets
 from experiment.configuration.compose import change
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.identity import FROM_RUN
 from experiment.configuration.validation import validate
 from experiment.runs import quiet  # noqa: F401
 from experiment.runs.directory import RunDirectory
+from experiment.runs.inputs import find_again, recorded_inputs
 from experiment.runs.instantiable import check_instantiable
 from experiment.runs.monitored import MonitoredMetrics
 from experiment.runs.progress import TimedProgressBar
@@ -61,16 +63,19 @@ def is_progress_shown(config: DictConfig, show_progress: bool) -> bool:
     return show_progress and config.trainer.get("enable_progress_bar") is not False and sys.stderr.isatty()
 
 
-def load_recorded(directory: RunDirectory, trusted: bool, changes: Sequence[str] = ()) -> DictConfig:
+def load_recorded(
+    directory: RunDirectory, trusted: bool, changes: Sequence[str] = (), uses_data: bool = True
+) -> DictConfig:
     """Return the configuration that a directory records, checked as a stranger's.
 
     Args:
         directory: of a run.
         trusted: the user vouches for the run: its configuration may read the environment and name places to write to.
         changes: overrides of the recorded configuration.
+        uses_data: whether the files that the run was trained on must be what they were.
 
     Raises:
-        ConfigurationError: the directory holds no run, or one that cannot be run here.
+        ConfigurationError: the directory holds no run, or one that cannot be run here; or its data has changed.
     """
     config = directory.config
     if config is None:
@@ -78,7 +83,15 @@ def load_recorded(directory: RunDirectory, trusted: bool, changes: Sequence[str]
     config.pop("loggers", None)  # what a run records is sent nowhere
     if not trusted:
         check_recorded_values(config)
+    if uses_data:
+        changed = {text.partition("=")[0].lstrip("+~") for text in changes}
+        find_again(directory, config, [key for key in recorded_inputs(directory) if _is_kept(key, changed)])
     change(config, changes)
     validate(config)
     check_instantiable(config)
     return config
+
+
+def _is_kept(key: str, changed: Collection[str]) -> bool:
+    """Whether a key names a file of the data or the model that is read again, and no change names another one."""
+    return key != FROM_RUN and not any(f"{key}.".startswith(f"{each}.") for each in changed)

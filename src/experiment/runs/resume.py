@@ -12,6 +12,7 @@ from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.identity import HORIZON, differences, refers_to_horizon
 from experiment.runs.directory import RunDirectory
 from experiment.runs.horizon import Horizon, Progress
+from experiment.runs.inputs import compare_inputs, describe_other_content
 
 
 @dataclass
@@ -42,8 +43,7 @@ def find_result(directory: RunDirectory, config: DictConfig) -> dict[str, Any] |
         if directory.checkpoints.exists():
             raise ConfigurationError(f"{directory.checkpoints} belongs to a run whose configuration is missing.")
         return None
-    if old is not config or config.model.get("from_run"):
-        _raise_if_other_run(directory, old, config)
+    _raise_if_other_run(directory, old, config)
     metrics, old_horizon = directory.metrics, Horizon.of(old)
     progress = Progress.read(metrics)
     _raise_if_longer(directory, progress, horizon, old_horizon)
@@ -94,19 +94,12 @@ def find_resume_point(directory: RunDirectory, config: DictConfig) -> ResumePoin
 
 
 def _raise_if_other_run(directory: RunDirectory, old: DictConfig, new: DictConfig) -> None:
-    problems = differences(old, new)
-    if new.model.get("from_run"):
-        from experiment.runs.initial_weights import (  # here, since it imports torch
-            KEY,
-            describe_other_weights,
-            has_other_weights,
-        )
-
-        differ = has_other_weights(directory, new)
-        if differ:
-            problems[KEY] = describe_other_weights(new)
-        elif differ is False:  # weights count by their content, wherever they lie
-            problems.pop(KEY, None)
+    problems = {} if old is new else differences(old, new)
+    for key, is_same in compare_inputs(directory, new).items():
+        if is_same:
+            problems.pop(key, None)  # wherever it lies
+        else:
+            problems[key] = describe_other_content(new, key)
     if problems and all(refers_to_horizon(new, key) for key in problems):
         _raise_schedule_error(directory, old, new, (*HORIZON, *problems))
     if problems:

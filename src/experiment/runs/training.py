@@ -12,6 +12,7 @@ from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig, OmegaConf
 
 from experiment.configuration import targets
+from experiment.configuration.identity import FROM_RUN
 from experiment.configuration.objective import Objective
 from experiment.runs.best import BestScore
 from experiment.runs.callback import NoProfiler
@@ -30,7 +31,8 @@ from experiment.runs.distributed import (
 from experiment.runs.files import sync_files
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.hyperparameters import hyperparameters
-from experiment.runs.initial_weights import KEY, InitialWeights
+from experiment.runs.initial_weights import InitialWeights
+from experiment.runs.inputs import record_files
 from experiment.runs.logger import RunLogger
 from experiment.runs.loggers import UserLoggers, named_loggers
 from experiment.runs.loop_progress import is_out_of_time
@@ -174,7 +176,9 @@ class LightningTraining:
         # Lightning converts it only after it has loaded a checkpoint, which would round float64 weights to float32.
         model = cast(LightningModule, trainer.precision_plugin.convert_module(model))
         if is_first_rank():
-            inputs = {KEY: self.initial_weights.record()} if self.initial_weights else {}
+            inputs = record_files(self.config)
+            if self.initial_weights:
+                inputs[FROM_RUN] = self.initial_weights.record()
             record_start(self.directory, self.resume.step, describe_environment([model, data], trainer), inputs)
         trainer.fit(model, datamodule=data, ckpt_path=self.resume.checkpoint, weights_only=True)
         self.signals.check()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule
 
 from experiment.configuration.errors import ConfigurationError
 from experiment.runs.checkpoint_files import load_checkpoint, load_newest
@@ -61,3 +61,10 @@ def restore(model: LightningModule, checkpoint: dict[str, Any], path: Path, assi
         model.load_state_dict(checkpoint["state_dict"], strict=model.strict_loading, assign=assign)
     except Exception as error:  # whatever a state that is not the model's makes it raise
         raise ConfigurationError(f"The checkpoint {path} does not fit the configuration: {error}") from error
+
+
+def restore_data(data: LightningDataModule, checkpoint: dict[str, Any]) -> None:
+    """Load the state that a checkpoint holds of the data, where it holds any, as Lightning does."""
+    state = checkpoint.get(type(data).__qualname__)
+    if state is not None:
+        data.load_state_dict(state)

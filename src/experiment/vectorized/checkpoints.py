@@ -1,5 +1,6 @@
 """The checkpoints of several runs: each is written as that of a run alone, in the directory of its run."""
 
+import copy
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -165,6 +166,7 @@ class StackedState:
         self.streams = stack.streams.copy()
         self.callbacks = [checkpoints.state_of(member) for member in checkpoints.members]
         self.losses = checkpoints.loss.states()
+        self.data = [copy.deepcopy(member.data.state_dict()) for member in checkpoints.members]
         self.mark: StateMark | None = None  # in the logs of the runs that write it
 
     def write(self, member: Member, path: Path) -> None:
@@ -183,4 +185,6 @@ class StackedState:
                 Checkpoints.__qualname__: self.callbacks[run],
             },
         }
+        if self.data[run]:
+            own[type(member.data).__qualname__] = self.data[run]
         self.io.save_checkpoint({**self.common, **own, **hyper_parameters(member.model, member.data)}, path)

@@ -18,7 +18,7 @@ from experiment.vectorized.refusal import NotVectorizable
 # Hooks that a module, or its data, may have: all others act on one run.
 MODULE_HOOKS = {"training_step", "validation_step", "test_step", "predict_step", "configure_optimizers", "forward"}
 MODULE_HOOKS |= {"on_test_epoch_end"}
-DATA_HOOKS = {"prepare_data", "setup", "teardown"}
+DATA_HOOKS = {"prepare_data", "setup", "teardown", "state_dict", "load_state_dict"}
 DATA_HOOKS |= {f"{split}_dataloader" for split in ("train", "val", "test", "predict")}
 
 # Arguments of the trainer that act on one run.

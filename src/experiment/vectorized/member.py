@@ -18,6 +18,7 @@ from experiment.runs.loss import LossMonitor
 from experiment.runs.objects import make_model_and_data
 from experiment.runs.randomness import get_streams
 from experiment.runs.resume import ResumePoint, find_resume_point
+from experiment.runs.weights import restore_data
 from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.trainer_view import TrainerView
 
@@ -83,6 +84,7 @@ class Member:
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         self.model.on_load_checkpoint(checkpoint)
         self.model.load_state_dict(checkpoint["state_dict"], strict=self.model.strict_loading)
+        restore_data(self.data, checkpoint)
         self.optimizer.load_state_dict(checkpoint["optimizer_states"][0])
         self.other_states = callbacks = checkpoint["callbacks"]
         saved = callbacks[Checkpoints.__qualname__]

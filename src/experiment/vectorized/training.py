@@ -16,6 +16,7 @@ from experiment.runs.checkpoint_places import CheckpointPlaces
 from experiment.runs.files import sync_files
 from experiment.runs.horizon_trainer import HorizonTrainer
 from experiment.runs.hyperparameters import hyperparameters
+from experiment.runs.inputs import record_files
 from experiment.runs.logger import RunLogger
 from experiment.runs.loop_progress import is_out_of_time
 from experiment.runs.loss import TAG
@@ -105,7 +106,7 @@ class StackedTraining:
     def _fit_and_score(self) -> None:
         environment = describe_environment([self.members[0].model, self.members[0].data], self.trainer)
         for member in self.members:
-            record_start(member.directory, member.resume.step, environment, {})
+            record_start(member.directory, member.resume.step, environment, record_files(member.config))
         self.stack.report = self._report
         checkpoint = self.members[0].resume.checkpoint
         with warnings.catch_warnings():
