@@ -14,6 +14,7 @@ from tests.points.test_csv_data import write
 
 FILES = {
     "callbacks/default.yaml": ["callbacks=default"],
+    "callbacks/early_stopping.yaml": ["callbacks=early_stopping", "callbacks.early_stopping.patience=1"],
     "data/csv.yaml": ["data=csv", "data.path=points.csv"],
     **{f"data/{shape}.yaml": [f"data={shape}", "data.noise=0.2"] for shape in SHAPES},
     "experiment/mini_batches.yaml": ["experiment=mini_batches", "trainer.max_epochs=2"],
@@ -24,6 +25,10 @@ FILES = {
     "optimizer/adamw.yaml": ["optimizer=adamw", "optimizer.lr=0.01"],
     "optimizer/rmsprop.yaml": ["optimizer=rmsprop", "optimizer.momentum=0.5"],
     "optimizer/sgd.yaml": ["optimizer=sgd", "optimizer.nesterov=true", "optimizer.momentum=0.9"],
+    "scheduler/cosine.yaml": ["scheduler=cosine", "scheduler.eta_min=0.01"],
+    "scheduler/none.yaml": ["scheduler=none"],
+    "scheduler/plateau.yaml": ["scheduler=plateau", "scheduler.min_lr=0.001"],
+    "scheduler/step.yaml": ["scheduler=step", "scheduler.gamma=0.5"],
     "trainer/ddp.yaml": ["trainer=ddp"],
     "trainer/default.yaml": ["trainer=default"],
 }

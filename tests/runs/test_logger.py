@@ -46,3 +46,10 @@ def test_an_epoch_that_is_logged_alone_leaves_no_event(run, monkeypatch):
     assert set(read_scalars(directory)) == scores
     (path,) = directory.glob("events*")
     assert all(event.summary.value for event in read_file(path) if event.HasField("summary"))
+
+
+def test_a_rate_that_is_monitored_is_logged_once_a_step(run):
+    """Where batches are accumulated, Lightning's callback logs it with each of them."""
+    monitor = "callbacks.rate._target_=lightning.pytorch.callbacks.LearningRateMonitor"
+    directory = run(monitor, "data.batch_size=10", "trainer.accumulate_grad_batches=4", "trainer.max_epochs=3")
+    assert [step for step, _ in read_scalars(directory)["lr-SGD"]] == list(range(9))

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from experiment.runs.pictures import Curve, arrange_panels, label_axes, make_panels, plot_curve
+from experiment.runs.pictures import Curve, arrange_panels, label_axes, make_panels, plot_curve, spread
 
 LEGEND_LAYERS = 12  # named in the legend at most, spread over the depth of the net
 NAME_LENGTH = 32  # characters of a layer's name in the legend at most
@@ -31,10 +31,10 @@ def draw_backpropagation(curves: Mapping[str, Curve]) -> Figure:
         for layer, curve in layer_curves:
             plot_curve(axes, curve, color=colors[layer], lw=1.3)
         label_axes(axes, [curve for _, curve in layer_curves], title, label)
-    places = np.unique(np.linspace(0, len(errors) - 1, min(len(errors), LEGEND_LAYERS)).round().astype(int))
+    places = spread(len(errors), LEGEND_LAYERS)
     figure.legend(
         [panels[0].get_lines()[place] for place in places],
-        [_legend_name([*errors][place]) for place in places],
+        [legend_name([*errors][place]) for place in places],
         title="output layer first" if len(errors) > 1 else None,
         loc="center right",
         frameon=False,
@@ -49,7 +49,7 @@ def _weight_curves(curves: Mapping[str, Curve], layer: str) -> list[Curve]:
     return [curve for tag, curve in curves.items() if weight.fullmatch(tag)]
 
 
-def _legend_name(layer: str) -> str:
+def legend_name(layer: str) -> str:
     """Return a layer's name for the legend: where it is a number, with the ``net.`` that its tag leaves out."""
     name = f"net.{layer}" if layer[:1].isdigit() else layer
     return name if len(name) <= NAME_LENGTH else f"…{name[1 - NAME_LENGTH :]}"

@@ -42,6 +42,8 @@ def editor_schemas() -> dict[str, Any]:
 def _or_interpolation(schema: dict[str, Any]) -> dict[str, Any]:
     # Editors complete the members of anyOf, not those of oneOf.
     value = {"anyOf": schema["oneOf"]} if "oneOf" in schema else schema
+    if "additionalProperties" in value:  # a group of keys that a user names
+        value = {"properties": {"defaults": {"type": "array"}}, **value}
     return {"description": schema.get("description", ""), "anyOf": [value, INTERPOLATION]}
 
 

@@ -29,6 +29,7 @@ The keys with their defaults, allowed values and meanings:
 Choices, each a file under conf/:
   data={problems}
   model=simple_net          optimizer=sgd|adam|adamw|rmsprop          trainer=default|ddp
+  scheduler=none|step|cosine|plateau          callbacks=default|early_stopping
   experiment=NAME    a named set of choices, from conf/experiment/ or from a directory of your own: --config-dir DIR
   search=optuna      with -m: a search for the best objective
 

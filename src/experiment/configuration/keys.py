@@ -12,7 +12,7 @@ from experiment.configuration.plain import raw_data
 from experiment.configuration.unions import StrictModel, constants, select_model
 
 # The groups that take keys of a user's own, or of torch's and Lightning's.
-GROUPS = ("data", "model", "optimizer", "trainer", "callbacks", "loggers", "extras")
+GROUPS = ("data", "model", "optimizer", "scheduler", "trainer", "callbacks", "loggers", "extras")
 
 
 def group_models(group: str) -> list[type[StrictModel]]:

@@ -131,6 +131,7 @@ class PointsClassifierConfig(StrictModel):
         description="bce: BCELoss on probabilities; bce_with_logits: the numerically stable form"
     )
     optimizer: dict[str, Any] = Field(min_length=1, description="by default that of the run")
+    scheduler: dict[str, Any] = Field(default={}, description="by default that of the run")
     from_run: str | None = Field(
         default=None, description="a run directory, or a checkpoint in one, whose weights training starts from"
     )
@@ -155,6 +156,31 @@ def _optimizer(name: str) -> type[StrictModel]:
 
 
 OPTIMIZERS = [_optimizer(name) for name in ("SGD", "Adam", "AdamW", "RMSprop")]
+
+
+class SchedulerConfig(StrictModel):
+    """What all of torch's schedules of the learning rate share."""
+
+    partial: Literal[True] = Field(alias="_partial_", description="the model calls it with its optimizer")
+
+
+def _scheduler(name: str, **more: Any) -> type[StrictModel]:
+    return add_arguments(
+        SchedulerConfig,
+        "torch.optim.lr_scheduler",
+        name,
+        description="as in torch",
+        excluded=["optimizer", "last_epoch", *more],
+        target=(Literal[f"torch.optim.lr_scheduler.{name}"], Field(alias="_target_", description="the schedule")),
+        **more,
+    )
+
+
+SCHEDULERS = [
+    _scheduler("StepLR", step_size=(Count, Field(description="epochs from one change of the rate to the next"))),
+    _scheduler("CosineAnnealingLR", T_max=(Count, Field(description="epochs until the rate is at its lowest"))),
+    _scheduler("ReduceLROnPlateau"),
+]
 
 
 class TrainerConfig(StrictModel):
@@ -241,6 +267,9 @@ class RunConfig(StrictModel):
     )
     optimizer: known_or_custom(*OPTIMIZERS, optional=True) = Field(  # type: ignore[valid-type]
         description="how the weights are adjusted; null where the model makes an optimizer of its own"
+    )
+    scheduler: known_or_custom(*SCHEDULERS, optional=True) = Field(  # type: ignore[valid-type]
+        default={}, description="how the learning rate changes in training; null: it does not"
     )
     trainer: _Trainer = Field(description="the arguments of Lightning's Trainer")  # type: ignore[valid-type]
     objective: Objective = Field(

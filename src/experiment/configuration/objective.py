@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from experiment.configuration.overrides import quote_for_hydra, quote_for_shell
 
@@ -29,9 +29,14 @@ class Objective:
     @classmethod
     def of(cls, config: DictConfig) -> Self:
         """Return the objective of a valid configuration."""
-        if isinstance(config.objective, str):
-            return cls(config.objective)
-        return cls(config.objective.metric, config.objective.get("mode", "min"))
+        return cls.parse(config.objective)
+
+    @classmethod
+    def parse(cls, objective: str | DictConfig) -> Self:
+        """Return the objective that the value of the key ``objective`` stands for."""
+        if isinstance(objective, str):
+            return cls(objective)
+        return cls(objective.metric, objective.get("mode", "min"))
 
     @property
     def worst(self) -> float:
@@ -53,6 +58,10 @@ class Objective:
 
 
 DEFAULT = Objective()
+
+# For callbacks that monitor the objective, whichever way it is written.
+OmegaConf.register_new_resolver("objective_metric", lambda each: Objective.parse(each).metric, replace=True)
+OmegaConf.register_new_resolver("objective_mode", lambda each: Objective.parse(each).mode, replace=True)
 
 
 def suggest_objective(names: Iterable[str]) -> str:

@@ -18,7 +18,14 @@ RESOLVER_CALL = re.compile(r"(?<!\\)\$\{[^{}]+:")
 OmegaConf.register_new_resolver(
     "if_null", lambda value, then, otherwise: then if value is None else otherwise, replace=True
 )
-OmegaConf.register_new_resolver("length", len, replace=True)
+
+
+def _num_columns(default: int, *, _root_: DictConfig) -> int:
+    """Return how many ``data.columns`` there are, the default for data without that key."""
+    return len(_root_.data.get("columns") or range(default))
+
+
+OmegaConf.register_new_resolver("num_columns", _num_columns, replace=True)
 
 
 def _all_devices(accelerator: str) -> int:

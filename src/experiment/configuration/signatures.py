@@ -2,6 +2,7 @@
 
 import ast
 import builtins
+import functools
 import typing
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -67,6 +68,7 @@ def read_functions(module: str, decorator: str, types: Mapping[str, Any]) -> dic
     }
 
 
+@functools.cache
 def _parse(module: str) -> list[ast.stmt]:
     package, *submodules = module.split(".")
     spec = find_spec(package)

@@ -23,6 +23,7 @@ SYNONYMS = {
     "optimizer": "optim optimiser opt",
     "optimizer.lr": "learning_rate eta step_size rate",
     "optimizer.weight_decay": "wd decay l2",
+    "scheduler": "lr_scheduler schedule sched",
     "trainer.max_epochs": "epoch epochs num_epochs n_epochs",
     "trainer.max_steps": "steps num_steps n_steps max_iter iterations",
     "trainer.accelerator": "device gpu cuda use_gpu",

@@ -28,6 +28,7 @@ GROUP_KINDS: dict[str, tuple[type, ...]] = {
     "data": (LightningDataModule,),
     "model": (LightningModule,),
     "optimizer": (Optimizer,),
+    "scheduler": (LRScheduler,),
     "callbacks": (Callback,),
     "loggers": (Logger,),
     "trainer": (Strategy, Profiler, Precision, CheckpointIO, ClusterEnvironment, LayerSync),

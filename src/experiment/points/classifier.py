@@ -5,9 +5,11 @@ from contextlib import suppress
 
 import torch
 from lightning import LightningModule
+from lightning.pytorch.utilities.types import LRSchedulerConfigType, OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from typing_extensions import override
 
 from experiment.points.learned_line import compare_lines
@@ -46,8 +48,10 @@ class PointsClassifier(LightningModule):
         activation: of the hidden layers, a key of ``net.ACTIVATIONS``.
         loss: a key of ``LOSSES``.
         optimizer: returns an optimizer of the parameters it is given; ``None`` for a model that is not trained.
-            A checkpoint holds the other arguments, so that ``load_from_checkpoint`` needs none.
         inputs: coordinates of a point.
+        scheduler: returns the schedule of an optimizer's learning rate; nothing for a rate that stays as it is.
+
+    A checkpoint holds the other arguments, so that ``load_from_checkpoint`` needs none.
     """
 
     def __init__(
@@ -57,12 +61,14 @@ class PointsClassifier(LightningModule):
         loss: str,
         optimizer: Callable[[Iterator[nn.Parameter]], Optimizer] | None = None,
         inputs: int = 2,
+        scheduler: Callable[[Optimizer], LRScheduler] | None = None,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters(ignore="optimizer")
+        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
         self.net = SimpleNet(hidden, activation, inputs)
         self.loss = LOSSES[loss]
         self.optimizer = optimizer
+        self.scheduler = scheduler
 
     @override
     def forward(self, points: Tensor) -> Tensor:
@@ -98,5 +104,14 @@ class PointsClassifier(LightningModule):
         self.log_dict(scores, batch_size=len(points))
 
     @override
-    def configure_optimizers(self) -> Optimizer | None:
-        return self.optimizer(self.parameters()) if self.optimizer else None
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Return the optimizer, and its schedule: each epoch is a step of it, on a plateau each validated epoch."""
+        if not self.optimizer:
+            return None
+        optimizer = self.optimizer(self.parameters())
+        if not self.scheduler:
+            return optimizer
+        scheduler = self.scheduler(optimizer)
+        frequency = self.trainer.check_val_every_n_epoch if isinstance(scheduler, ReduceLROnPlateau) else 1
+        config = LRSchedulerConfigType(scheduler=scheduler, monitor="val/loss", frequency=frequency or 1)
+        return {"optimizer": optimizer, "lr_scheduler": config}

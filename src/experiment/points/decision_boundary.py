@@ -2,18 +2,20 @@
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from matplotlib.axes import Axes
 from torch import Tensor
 from torch.nn.utils import parameters_to_vector
 from typing_extensions import override
 
 from experiment.points.classifier import PointsClassifier
 from experiment.points.datamodule import LabelledPoints
-from experiment.points.pictures import draw_decision_boundary, draw_small, join_small
+from experiment.points.pictures import draw_decision_boundary, draw_plane, draw_small, join_small
 from experiment.runs.callback import View
 from experiment.runs.logger import RunLogger, tensorboard_loggers
 from experiment.runs.pictures import FinishedRun, render, save_png
@@ -108,6 +110,13 @@ class DecisionBoundary(View):
         for step in (*pending, run.step):
             self._log_image(step, images[step])
         save_png(join_small([images[step] for step in shown], legend), run.directory / "training.png")
+
+    def comparison_panel(self, run: FinishedRun) -> Callable[[Axes], None] | None:
+        """Return what draws the decision of the last weights, as ``experiment.draw --together`` shows it."""
+        model, data = run.model, run.data
+        if not (_is_of_plane(model) and isinstance(data, LabelledPoints)):
+            return None
+        return lambda axes: draw_plane(axes, model, data, run.step)
 
     @override
     def state_dict(self) -> dict[str, Any]:

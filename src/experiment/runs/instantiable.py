@@ -17,8 +17,10 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.strategies import DDPStrategy, SingleDeviceStrategy
 from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import Container, DictConfig, OmegaConf
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from experiment.configuration import targets
+from experiment.configuration.descriptions import format_value
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.plain import raw_data, resolved_data
 from experiment.runs import quiet  # noqa: F401
@@ -41,6 +43,21 @@ def _optimizer_problems(config: DictConfig) -> Iterator[str]:
         return
     weights = [torch.nn.Parameter(torch.zeros(1))]
     yield from _problems("optimizer", lambda: targets.instantiate(config, "optimizer")(weights))
+
+
+def _scheduler_problems(config: DictConfig) -> Iterator[str]:
+    if not config.get("scheduler"):
+        return
+    if "${scheduler" not in repr(raw_data(config.model)):
+        yield "scheduler: the model is not given it; model.scheduler=${scheduler} gives it to one that takes it"
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))])
+    made: list[LRScheduler] = []
+    yield from _problems("scheduler", lambda: made.append(targets.instantiate(config, "scheduler")(optimizer)))
+    if made and isinstance(made[0], ReduceLROnPlateau):
+        for key, off in (("limit_val_batches", 0), ("check_val_every_n_epoch", None)):
+            if config.trainer.get(key, 1) == off:
+                value = format_value(off)
+                yield f"trainer.{key}={value}: ReduceLROnPlateau needs a validation after every n-th epoch"
 
 
 def _callback_problems(config: DictConfig) -> Iterator[str]:
@@ -141,6 +158,7 @@ def _problems(what: str, attempt: Callable[[], object]) -> Iterator[str]:
 # The sections of a configuration that each check depends on.
 CHECKS: dict[Callable[[DictConfig], Iterator[str]], tuple[str, ...]] = {
     _optimizer_problems: ("optimizer",),
+    _scheduler_problems: ("scheduler", "trainer", "model"),
     _callback_problems: ("callbacks", "trainer", "loggers"),
     _logger_problems: ("loggers",),
     _trainer_problems: ("trainer",),

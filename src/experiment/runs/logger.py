@@ -38,6 +38,7 @@ class RunLogger(TensorBoardLogger):
 
     Attributes:
         logged: the newest value of each scalar.
+        newest: the step and the value of each that this start logged last.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class RunLogger(TensorBoardLogger):
             for value in event.summary.value
             if value.HasField("simple_value")
         }
+        self.newest: dict[str, tuple[int | None, float]] = {}
         self.writer = _Writer(self.log)
         self.table, row, self.end = hyperparameters
         self.objective = objective
@@ -74,11 +76,16 @@ class RunLogger(TensorBoardLogger):
     @override
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Log scalars at a step, in one event."""
-        values = {tag: float(value) for tag, value in metrics.items() if tag != "epoch"}
+        """Log scalars at a step, in one event; what is the newest value already, at that very step, is not repeated.
+
+        ``LearningRateMonitor`` logs at the start of each batch, several times a step where batches are accumulated.
+        """
+        named = {tag: float(value) for tag, value in metrics.items() if tag != "epoch"}
+        values = {tag: value for tag, value in named.items() if self.newest.get(tag) != (step, value)}
         if not values:
             return
         self.logged.update(values)
+        self.newest.update({tag: (step, value) for tag, value in values.items()})
         summary = {"value": [{"tag": tag, "simple_value": value} for tag, value in values.items()]}
         self.log.main.add_event({"wall_time": time.time(), "step": step, "summary": summary})
 

@@ -77,9 +77,9 @@ def draw_losses(curves: Mapping[str, Curve]) -> Figure:
 
 
 def plot_curve(axes: Axes, curve: Curve, **style: Any) -> None:
-    """Plot a curve over the steps; a single point gets a marker, without which it could not be seen."""
+    """Plot a curve over the steps; a single finite value gets a marker, without which it could not be seen."""
     steps, values = np.array(curve, float).reshape(-1, 2).T
-    marker: dict[str, Any] = {"marker": "o", "ms": 3} if len(curve) == 1 else {}
+    marker: dict[str, Any] = {"marker": "o", "ms": 3} if np.isfinite(values).sum() == 1 else {}
     axes.plot(steps, values, **marker | style)
 
 
@@ -93,6 +93,12 @@ def label_axes(axes: Axes, curves: Iterable[Curve], title: str, label: str) -> N
     if positive and min(values) >= 0 and max(positive) > 100 * min(positive):
         axes.set_yscale("log")
     axes.grid(alpha=0.3)
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Return indices from 0 to ``count`` - 1, both included, that are evenly spread and ``most`` at most."""
+    places: list[int] = np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int)).tolist()
+    return places
 
 
 def make_panels(*sizes: tuple[float, float]) -> tuple[Figure, list[Axes]]:

@@ -1,5 +1,6 @@
 """The layout of a sweep's pictures: no text is cut off or overlaps another, however long it is."""
 
+import bisect
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -42,16 +43,33 @@ def fit(text: str, width: float = MAX_LABEL, size: float = SMALL) -> str:
 
     The text is shown as it is, without mathematics; characters that the font lacks are written as Python escapes them.
     """
-    known = get_font(findfont(FontProperties())).get_charmap()
-    line = "".join(
-        each if ord(each) in known else each.encode("unicode_escape").decode() for each in " ".join(text.split())
-    )
+    line = _spell_out(text)
     kept = len(line)
     shown = line
     while (excess := text_width(shown, size) / width) > 1:
         kept = min(kept - 1, int(kept / excess))
         shown = f"{line[: kept - kept // 2]}…{line[len(line) - kept // 2 :]}"
     return shown.replace("$", r"\$")
+
+
+def wrap(text: str, width: float, size: float = SMALL) -> str:
+    """Return a text on as many lines as it needs, each no wider than ``width`` inches; otherwise as ``fit`` does."""
+    rest, lines = _spell_out(text), []
+    while rest:
+        fitting = bisect.bisect(range(1, len(rest) + 1), width, key=lambda end: text_width(rest[:end], size))
+        end = max(1, fitting)
+        if end < len(rest):  # preferably after a comma, a slash or a space
+            end = max(rest.rfind(each, end // 2, end) + 1 for each in ",/ ") or end
+        lines.append(rest[:end])
+        rest = rest[end:]
+    return "\n".join(lines).replace("$", r"\$")
+
+
+def _spell_out(text: str) -> str:
+    known = get_font(findfont(FontProperties())).get_charmap()
+    return "".join(
+        each if ord(each) in known else each.encode("unicode_escape").decode() for each in " ".join(text.split())
+    )
 
 
 def value_labels(values: Iterable[str]) -> list[str]:
