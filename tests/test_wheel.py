@@ -40,6 +40,8 @@ def test_a_new_project_works_with_the_wheel_alone(elsewhere):
     project = elsewhere / "my-flowers"
     arguments = ["--config-dir", ".", "experiment=my_flowers", "trainer.max_epochs=3"]
     start(python, "-m", "experiment", *arguments, "hydra.run.dir=run", cwd=project)
+    start(python, "-m", "experiment.play", "run", cwd=project)
+    assert "function render" in (project / "play.html").read_text(encoding="utf-8")
     hydra = yaml.safe_load((project / "run/.hydra/hydra.yaml").read_text())["hydra"]
     (source,) = (each["path"] for each in hydra["runtime"]["config_sources"] if each["provider"] == "main")
     assert Path(source).is_relative_to(elsewhere / "environment")

@@ -19,31 +19,40 @@ from tests.conftest import OF_THE_LINE, metrics, plain_loop
 
 
 @contextmanager
-def server(logdir: str, fast: bool) -> Iterator[Callable[..., Any]]:
-    """A real TensorBoard; gives what asks it over HTTP."""
+def tensorboard(logdir: str, fast: bool) -> Iterator[str]:
+    """A real TensorBoard that has found a run; gives its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+    address = f"http://127.0.0.1:{port}/"
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", logdir, "--port", str(port), "--host", "127.0.0.1"]
+    command += ["--reload_interval", "1"]
     with subprocess.Popen([*command, f"--load_fast={str(fast).lower()}"], stdout=-3, stderr=-3) as process:
-
-        def ask(path: str, question: bytes | None = None) -> Any:
-            url, headers = f"http://127.0.0.1:{port}/data/{path}", {"Content-Type": "application/json"}
-            with urllib.request.urlopen(urllib.request.Request(url, question, headers), timeout=10) as answer:
-                content = answer.read()
-            return json.loads(content) if answer.headers.get_content_type() == "application/json" else content
-
         try:
             for _ in range(300):
                 try:
-                    if ask("runs"):
+                    if request(f"{address}data/runs"):
                         break
                 except OSError:
                     pass
                 time.sleep(0.2)
-            yield ask
+            yield address
         finally:
             process.terminate()
+
+
+@contextmanager
+def server(logdir: str, fast: bool) -> Iterator[Callable[..., Any]]:
+    """A real TensorBoard; gives what asks it over HTTP."""
+    with tensorboard(logdir, fast) as address:
+        yield lambda path, question=None: request(f"{address}data/{path}", question)
+
+
+def request(url: str, question: bytes | None = None) -> Any:
+    headers = {"Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(url, question, headers), timeout=10) as answer:
+        content = answer.read()
+    return json.loads(content) if answer.headers.get_content_type() == "application/json" else content
 
 
 def eventually(ask: Callable[[], Any], expected: Callable[[Any], bool]) -> Any:

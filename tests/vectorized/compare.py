@@ -8,7 +8,7 @@ import torch
 from experiment.runs.logger import read_scalars
 from tests.conftest import checkpoint, metrics
 
-VIEWS = ("Backprop", "DecisionBoundary", "Graph")  # callbacks that only show a run
+VIEWS = ("Backprop", "DecisionBoundary", "Graph", "PointsRecorder")  # callbacks that only show a run
 
 
 def run_directories(sweep: str | Path) -> list[Path]:

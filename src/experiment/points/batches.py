@@ -43,6 +43,7 @@ class Batches:
         # Lightning takes any other sampler than torch's sequential one for a shuffling one.
         self.sampler = SequentialSampler(tensors[0]) if seed is None else self
         self.epoch = 0
+        self.order: np.ndarray | None = None  # of the rows in the current epoch; ``None``: they keep it
         self.yielded = 0  # batches of the current epoch
         self.skipped = 0  # batches at the beginning of the next epoch, which an earlier start has trained on
 
@@ -77,10 +78,21 @@ class Batches:
         grouped = count > MANY and self.batch_size >= GROUP * GROUP
         size = math.gcd(count, self.batch_size, GROUP) if grouped else 1
         groups = [tensor.view(-1, size, *tensor.shape[1:]) for tensor in self.tensors]
-        order = torch.from_numpy(shapes.epoch_order(count // size, seed, self.epoch))
-        for batch in order.split(self.batch_size // size)[first:]:
+        order = shapes.epoch_order(count // size, seed, self.epoch)
+        self.order = order
+        for batch in torch.from_numpy(order).split(self.batch_size // size)[first:]:
             indices = self._take_shard(batch)
             yield tuple(tensor.index_select(0, indices).flatten(0, 1) for tensor in groups)
+
+    def rows(self, number: int) -> np.ndarray:
+        """Return the rows of a batch of the current epoch by its number, from 0: those of all processes.
+
+        Not where neighbours stay together in the order.
+        """
+        start = number * self.batch_size
+        if self.order is None:
+            return np.arange(start, min(start + self.batch_size, len(self.tensors[0])))
+        return self.order[start : start + self.batch_size]
 
     def is_divided(self, number: int) -> bool:
         """Return whether the batch of that number, from 0, is divided among the processes."""

@@ -72,7 +72,7 @@ class CsvDataModule(LabelledPoints):
         seed: int,
     ) -> None:
         super().__init__(batch_size, seed)
-        self.path = path
+        self.path, self.inputs = path, columns
         try:
             self.sha256 = hash_file(Path(path))
             self.table = read_table(path, self.sha256, tuple(columns), label)

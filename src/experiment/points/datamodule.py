@@ -30,7 +30,12 @@ class LabelledPoints(LightningDataModule):
     Args:
         batch_size: points of a training batch; ``None``: all.
         seed: of all random streams.
+
+    Attributes:
+        inputs: the names of the coordinates.
     """
+
+    inputs: Sequence[str] = ("x", "y")
 
     def __init__(self, batch_size: int | None, seed: int) -> None:
         super().__init__()
