@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 from lightning.pytorch import Trainer  # noqa: F401
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from experiment.configuration import models
+from experiment.configuration import models, problems
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.keys import key_schemas
 from experiment.configuration.overrides import quote_for_hydra
@@ -233,7 +233,7 @@ def wrong_overrides() -> st.SearchStrategy[str]:
         st.lists(st.integers(-5, 5), max_size=4).map(lambda each: str(each).replace(" ", "")),
     )
     groups = {
-        "data": models.LineConfig,
+        "data": problems.PROBLEMS[0],
         "model": models.PointsClassifierConfig,
         "checkpoint": models.CheckpointConfig,
         "trainer": models.TrainerConfig,

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from experiment.configuration.models import FLOAT32
+from experiment.configuration.numbers import FLOAT32
 
 TYPES = {
     "integer": "a whole number",

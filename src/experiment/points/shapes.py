@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from experiment.configuration.formula import Formula
-from experiment.configuration.models import Curve, Line, Spread
+from experiment.configuration.problems import Curve, Line, Spread
 
 Generator = np.random.RandomState | np.random.Generator
 Points = tuple[np.ndarray, np.ndarray]  # coordinates, [n, 2], and classes, [n]
