@@ -17,6 +17,8 @@ OF_ALL_KINDS = {
     "escaped": r"\${number}",
     "within": "a${number}b${nested.list[1].x}",
     "resolver": "${if_null:${none},${nested.relative},2}",
+    "resolver_of_none": "${if_null:${same},5,${nested.relative}}",
+    "resolver_of_list": "${if_null:${none},${nested.list},2}",
     "text_of_resolver": r"${oc.env:NOWHERE,'\${number}'}",
     "nested": {"relative": "${..number}", "list": [1, {"x": "${....number}"}, "${nested.dictionary}", "${.0}"]},
     "of_list": "${nested.list}",
@@ -51,9 +53,11 @@ def test_composed_configurations(overrides):
     assert_plain(compose_configuration(overrides))
 
 
-@pytest.mark.parametrize(
-    "value", ["${nowhere}", "${a.b.c}", "${b}", "${..x}", "${oc.env:NOWHERE}", "${nested}", "x${nowhere}", "${missing}"]
-)
+WRONG = ["${nowhere}", "${a.b.c}", "${b}", "${..x}", "${nested}", "x${nowhere}", "${missing}"]
+WRONG += ["${oc.env:NOWHERE}", "${if_null:${missing},1,2}", "${if_null:1}", "${nowhere:1}"]
+
+
+@pytest.mark.parametrize("value", WRONG)
 def test_errors(value):
     config = OmegaConf.create({"a": 1, "b": "${nested.x}", "missing": "???", "nested": {"x": value}})
     with pytest.raises(OmegaConfBaseException) as expected:
