@@ -1,7 +1,7 @@
 """The text of ``--help``."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -79,7 +79,7 @@ def _group_rows(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def _known_rows(
-    name: str, value: dict[str, Any], schemas: dict[str, Any], description: str
+    name: str, value: dict[str, Any], schemas: Mapping[str, Any], description: str
 ) -> Iterator[tuple[str, str]]:
     for key, default in value.items():
         if key != "_partial_":

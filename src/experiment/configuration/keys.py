@@ -2,6 +2,8 @@
 
 import functools
 import typing
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from omegaconf import DictConfig
@@ -29,9 +31,10 @@ def model_of(group: str, value: Any) -> type[StrictModel] | None:
     return models[0] if models and not constants(models[0]) else select_model(models, value)
 
 
-def key_schemas(model: type[BaseModel]) -> dict[str, dict[str, Any]]:
+@functools.cache
+def key_schemas(model: type[BaseModel]) -> Mapping[str, Any]:
     """Return the JSON schema of each key of a model."""
-    return dict(model.model_json_schema()["properties"])
+    return MappingProxyType(model.model_json_schema()["properties"])
 
 
 def formula_keys(group: str, value: Any) -> set[str]:

@@ -1,7 +1,9 @@
 """Unions of models that are distinguished by their ``_target_``: classes whose arguments are known, or any other."""
 
+import functools
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any, Union
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
@@ -60,7 +62,9 @@ def select_model(models: Sequence[type[StrictModel]], value: Any) -> type[Strict
     return max(candidates, key=lambda model: len(constants(model).items() & given.items()), default=None)
 
 
-def constants(model: type[BaseModel]) -> dict[str, str]:
+@functools.cache
+def constants(model: type[BaseModel]) -> Mapping[str, str]:
     """Return the keys for which a model allows a single text, such as ``_target_`` and ``shape``."""
     allowed = {field.alias or name: typing.get_args(field.annotation) for name, field in model.model_fields.items()}
-    return {key: values[0] for key, values in allowed.items() if len(values) == 1 and isinstance(values[0], str)}
+    texts = {key: values[0] for key, values in allowed.items() if len(values) == 1 and isinstance(values[0], str)}
+    return MappingProxyType(texts)
