@@ -15,6 +15,8 @@ from tensorboard import program
 DOCS = Path(__file__).parent
 SWEEP = ["optimizer.lr=0.1,1", "hydra.sweep.dir=sweep"]
 DEEP = ["data=circle", "model.hidden=[8,8]", "model.activation=tanh", "optimizer.lr=0.3", "hydra.run.dir=circle"]
+SATURATED = ["model.activation=tanh", "optimizer.lr=10", "hydra.run.dir=tanh"]
+WIDTH = 1600  # TensorBoard cuts off the name of the tab in a narrower window
 
 
 def show_error_passed_back(page: Page, frame: FrameLocator) -> None:
@@ -44,13 +46,20 @@ PICTURES: dict[str, tuple[str, int, str, Callable[[Page, FrameLocator], None]]] 
         show_as_it_is,
     ),
     "backpropagation-neuron": ("run=circle&step=300", 1330, "light", show_neuron),
+    "backpropagation-edge": (
+        "run=sweep/optimizer.lr=0.1&step=60&point=87&edges=gradient&at=2.0.1",
+        1000,
+        "light",
+        show_as_it_is,
+    ),
+    "backpropagation-saturated": ("run=tanh&step=100&at=1.0", 1000, "light", show_as_it_is),
 }
 
 
 def main() -> None:
     """Train the runs, and take the pictures of them in TensorBoard."""
     with tempfile.TemporaryDirectory() as logs:
-        for arguments in (["-m", *SWEEP], DEEP):
+        for arguments in (["-m", *SWEEP], DEEP, SATURATED):
             subprocess.run([sys.executable, DOCS.parent / "train.py", *arguments], cwd=logs, check=True)
         server = program.TensorBoard()
         server.configure(argv=["tensorboard", "--logdir", logs, "--port", "0"])
@@ -62,7 +71,7 @@ def take_pictures(address: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for name, (view, height, theme, prepare) in PICTURES.items():
-            page = browser.new_page(viewport={"width": 1440, "height": height})
+            page = browser.new_page(viewport={"width": WIDTH, "height": height})
             page.emulate_media(color_scheme="dark" if theme == "dark" else "light")
             page.goto(f"{address}#backpropagation&{view}", timeout=60_000)
             frame = page.frame_locator("iframe")
