@@ -14,7 +14,7 @@ from experiment import explain
 from experiment.points.chain_rule import ACTIVATIONS, backpropagate
 from experiment.points.textbook import align_columns, format_number
 from experiment.runs.logger import read_scalars
-from tests.conftest import checkpoint, plain_loop, snapshot
+from tests.conftest import ROOT, checkpoint, plain_loop, snapshot
 
 
 @pytest.fixture
@@ -145,6 +145,39 @@ def test_the_page_of_the_reference_fits_a_screen_and_a_file(page):
     assert max(map(len, lines)) <= 110
     assert "\x1b" not in "".join(lines)
     assert [len(line) - len(line.rstrip()) for line in lines] == [0] * len(lines)
+
+
+DOCUMENT = (ROOT / "docs/backpropagation.md").read_text()
+
+
+def test_the_document_shows_what_is_printed(page):
+    (arguments,) = re.findall(r"experiment\.explain outputs/first (.*?)`", DOCUMENT)
+    shown = [line for block in re.findall(r"```text\n(.*?)```", DOCUMENT, re.DOTALL) for line in block.splitlines()]
+    assert shown
+    assert set(shown) <= set(page(*arguments.split()).splitlines())
+
+
+def test_the_boundary_moves_as_the_document_says():
+    """Before the step, after one that follows a single point, and after the run's: boundary, p and L."""
+    rows = re.findall(r"^\| .* \| (−0\.\d+).* \| (0\.\d+).* \| (0\.\d+).* \|$", DOCUMENT, re.MULTILINE)
+    assert len(rows) == 3
+    np.random.seed(0)
+    points = torch.from_numpy(np.float32(np.random.rand(100, 2) * 2 - 1)).double()
+    classes = (points.sum(1) > 0).double()
+    column = torch.stack([points[87, 0].expand(100_001), torch.linspace(-0.6, -0.3, 100_001, dtype=torch.double)], 1)
+    followed = [[], [87], range(100)]
+    for indices, row in zip(followed, rows, strict=True):
+        net = plain_loop(epochs=60)[1].double()
+        net.zero_grad()
+        if indices:
+            functional.binary_cross_entropy(net(points[indices])[:, 0], classes[indices]).backward()
+            torch.optim.SGD(net.parameters(), lr=0.1).step()
+        with torch.no_grad():
+            p = net(points)[:, 0]
+            boundary = column[(net(column)[:, 0] > 0.5).nonzero()[0, 0], 1]
+            found = [boundary, p[87], functional.binary_cross_entropy(p, classes)]
+        for ours, theirs in zip(map(numbers, row), found, strict=True):
+            assert ours == [pytest.approx(theirs.item(), abs=1e-5)]
 
 
 def test_a_neuron_can_be_picked_and_a_wide_layer_is_shown_in_part(page):
