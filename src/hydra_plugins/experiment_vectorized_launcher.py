@@ -17,7 +17,7 @@ class VectorizedLauncher(Launcher):
     Args:
         batch_size: how many runs are trained together at most, ``None`` for as many as the cache or the device holds.
         n_jobs: how many trials of a search are trained together.
-        processes: how many train batches at once, ``None`` for one a core.
+        processes: how many train batches at once, ``None`` for one a core where there are many runs.
     """
 
     def __init__(self, batch_size: int | None, n_jobs: int, processes: int | None) -> None:

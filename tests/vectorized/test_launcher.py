@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from experiment import repeat
+from experiment.points import classifier
 from tests.conftest import ROOT, checkpoint, metrics, plain_loop
 from tests.runs.test_run import curve
 from tests.vectorized.compare import assert_same_runs, run_directories
@@ -20,7 +21,11 @@ CASES = {
     "lines and noise": ["data.line=[1,1,0],[0.5,-2,0.3]", "data.noise=0,0.2", "trainer.max_epochs=60"],
     "curves": ["data=curve", "data.curve=sin(3*x)/2,x**2,0.25", "trainer.max_epochs=20"],
     "shapes": ["data=circle,moons", "data.noise=0.1,0.3", "trainer.max_epochs=20"],
-    "numbers of points": ["data.num_points=50,100", "seed=0,1", "trainer.max_epochs=20"],
+    "numbers of points": ["data.num_points=50,100,150", "data.num_val=30,70", "seed=0,1", "trainer.max_epochs=20"],
+    "numbers of points that have no small multiple": ["data.num_points=50,101", "seed=0,1", "trainer.max_epochs=5"],
+    "mini-batches of numbers of points": [
+        *("data.num_points=50,100", "data.batch_size=10", "seed=0,1", "trainer.max_epochs=5"),
+    ],
     "mini-batches with momentum": [
         *("seed=0,1", "optimizer.momentum=0.5,0.9", "optimizer.weight_decay=0.01", "data.batch_size=30"),
         *("trainer.max_epochs=12", "trainer.check_val_every_n_epoch=5"),
@@ -90,3 +95,18 @@ def test_the_reference_is_met_to_rounding(train):
         state = checkpoint(run)["state_dict"]
         for name, value in net.state_dict().items():
             torch.testing.assert_close(state[f"net.{name}"], value, rtol=1e-4, atol=1e-5)
+
+
+def test_runs_of_other_numbers_of_points_are_trained_together(train):
+    assert train("-m", "data.num_points=50,100,200", VECTORIZED, "trainer.max_epochs=2", "hydra.sweep.dir=sweep") == 0
+    logs = [(run / "train.log").read_text() for run in run_directories("sweep")]
+    assert all("Trained together with 2 other runs" in log for log in logs)
+
+
+def test_runs_whose_loss_is_a_sum_are_not_trained_on_repeated_points(train, monkeypatch):
+    monkeypatch.setitem(classifier.LOSSES, "bce", lambda logits, classes: (logits - classes).square().sum())
+    command = ["-m", "data.num_points=50,100", "seed=0,1", "trainer.max_epochs=5", "optimizer.lr=1e-4", *BARE]
+    assert train(*command, VECTORIZED, "hydra.sweep.dir=together") == 0
+    assert train(*command, "hydra.sweep.dir=alone") == 0
+    assert_same_runs("together", "alone")
+    assert "Trained together with 1 other runs" in (run_directories("together")[0] / "train.log").read_text()

@@ -14,6 +14,7 @@ from experiment.points import shapes
 # Of more points than MANY, up to GROUP neighbours stay together in a shuffle, if a batch holds at least GROUP groups:
 # ten million points are gathered in 0.05 s instead of 1 s. Neighbours are independent draws, so nothing is biased.
 MANY, GROUP = 2**20, 64
+MOST_REPEATED = 4  # times the rows of the longest of several loaders
 
 
 class Batches:
@@ -101,9 +102,17 @@ class Batches:
 
     @staticmethod
     def joined(loaders: Sequence["Batches"]) -> "StackedBatches | None":
-        """Return a loader of the stacked batches of loaders, ``None`` where their rows cannot be stacked."""
-        same = {(len(each.tensors[0]), each.batch_size, each.seed is None) for each in loaders}
-        return StackedBatches(loaders) if len(same) == 1 and len(loaders[0].tensors[0]) <= MANY else None
+        """Return a loader of the stacked batches of loaders, ``None`` where their rows cannot be stacked.
+
+        Rows of different numbers are repeated until there are as many of each: a mean over them stays what it is.
+        """
+        counts = {len(each.tensors[0]) for each in loaders}
+        repeated = math.lcm(*counts)
+        if max(counts) > MANY or repeated > MOST_REPEATED * max(counts):
+            return None
+        same = {(len(each), each.seed is None) for each in loaders}
+        is_alike = len(counts) == 1 and len({each.batch_size for each in loaders}) == 1
+        return StackedBatches(loaders, repeated) if len(same) == 1 and (is_alike or len(loaders[0]) == 1) else None
 
     def _take_shard(self, batch: Tensor) -> Tensor:
         return batch if len(batch) % self.world_size else batch.tensor_split(self.world_size)[self.rank]
@@ -113,12 +122,23 @@ class StackedBatches(Batches):
     """The batches of several loaders of the same length, stacked: row i is the batch of loader i.
 
     The same tensors are yielded in each epoch that has one batch.
+
+    Args:
+        loaders: of batches.
+        rows: to which those of each loader are repeated.
+
+    Attributes:
+        counts: how many rows each loader has of its own, ``None`` where none are repeated.
     """
 
-    def __init__(self, loaders: Sequence[Batches]) -> None:
-        stacked = [torch.stack(rows) for rows in zip(*(each.tensors for each in loaders), strict=True)]
-        super().__init__(*loaders[0].tensors, batch_size=loaders[0].batch_size, seed=loaders[0].seed)
-        self.seeds, self.stacked = [each.seed for each in loaders], tuple(stacked)
+    def __init__(self, loaders: Sequence[Batches], rows: int) -> None:
+        tensors = [[_repeat(tensor, rows) for tensor in each.tensors] for each in loaders]
+        batch_size = loaders[0].batch_size if len(loaders[0]) > 1 else rows
+        super().__init__(*tensors[0], batch_size=batch_size, seed=loaders[0].seed)
+        counts = [len(each.tensors[0]) for each in loaders]
+        self.counts = counts if min(counts) < rows else None
+        self.seeds = [each.seed for each in loaders]
+        self.stacked = tuple(torch.stack(each) for each in zip(*tensors, strict=True))
 
     @override
     def _in_order(self, first: int) -> Iterator[tuple[Tensor, ...]]:
@@ -136,3 +156,7 @@ class StackedBatches(Batches):
         rows = torch.arange(len(orders))[:, None]
         for indices in torch.from_numpy(orders).split(self.batch_size, dim=1)[first:]:
             yield tuple(tensor[rows, indices] for tensor in self.stacked)
+
+
+def _repeat(tensor: Tensor, rows: int) -> Tensor:
+    return tensor if len(tensor) == rows else tensor.repeat(rows // len(tensor), *(1 for _ in tensor.shape[1:]))

@@ -25,11 +25,14 @@ DATA_HOOKS |= {f"{split}_dataloader" for split in ("train", "val", "test", "pred
 SINGLE = ("max_time", "profiler", "plugins", "overfit_batches", "detect_anomaly", "reload_dataloaders_every_n_epochs")
 
 
-def structure(config: DictConfig) -> str:
+def structure(config: DictConfig, with_sizes: bool = True) -> str:
     """Return what two runs must have in common to be trained together, as a text.
 
-    They may differ in the seed, in the numbers of the optimizer, and in the formulas and the numbers of the data; not
-    in integers, which may be sizes.
+    They may differ in the seed, in the numbers of the optimizer, and in the formulas and the numbers of the data.
+
+    Args:
+        config: of a run.
+        with_sizes: whether integers of the data must agree: they may be sizes.
     """
     plain = resolved_data(config)
     plain.pop("seed")
@@ -38,7 +41,7 @@ def structure(config: DictConfig) -> str:
     plain["model"] = {**plain["model"], "optimizer": _without_numbers(plain["model"].get("optimizer"), integers=True)}
     formulas = dict.fromkeys(formula_keys("data", plain["data"]) & plain["data"].keys(), "formula")
     # As it is written: where it refers to the seed, it may differ.
-    plain["data"] = _without_numbers(raw_data(config.data), integers=False) | formulas
+    plain["data"] = _without_numbers(raw_data(config.data), integers=not with_sizes) | formulas
     return repr(plain)
 
 

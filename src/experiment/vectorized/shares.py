@@ -7,9 +7,9 @@ WORKERS = "experiment.vectorized.preloaded"  # the module that the other process
 SMALLEST = 256  # runs: fewer are not divided; each step costs about the same for fewer
 
 
-def count_processes(processes: int | None) -> int:
-    """Return how many processes train batches: one a core, unless a number is given."""
-    return processes or count_cores()
+def count_processes(processes: int | None, runs: int) -> int:
+    """Return how many processes train batches of runs: a number that is given, or one a core if there are many."""
+    return processes or (count_cores() if runs > SMALLEST else 1)
 
 
 def share_of(runs: int, processes: int) -> int:
@@ -19,5 +19,5 @@ def share_of(runs: int, processes: int) -> int:
 
 def start_processes_early(runs: int, processes: int | None) -> None:
     """Let the other processes that are going to train some of the runs import what they need meanwhile."""
-    if share_of(runs, count_processes(processes)) < runs:
+    if share_of(runs, count_processes(processes, runs)) < runs:
         start_early(WORKERS)

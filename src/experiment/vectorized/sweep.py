@@ -3,8 +3,10 @@
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +20,14 @@ from experiment.runs.checkpoint_files import load_newest, state_name
 from experiment.runs.directory import RunDirectory
 from experiment.sweeps.jobs import JobComposer
 from experiment.vectorized.grouping import check_configuration, structure
-from experiment.vectorized.refusal import NotVectorizable, explain
+from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.shares import count_processes, share_of
 from experiment.vectorized.together import Task
-from experiment.vectorized.trial import TRIED, choose_batch_size
+from experiment.vectorized.trial import COMPARED, TRIED, choose_batch_size
 from experiment.vectorized.workers import train_batches
 
 ATTEMPTS = 2  # to train runs together that were lost with a process
+MOST_SIZES = 16  # of data, whose runs may be trained together
 HYDRA_KEY = re.compile(r"[+~]*hydra[./]")
 UNFINISHED = "their loss is not finite, or another process trains them"
 
@@ -36,7 +39,7 @@ class JobTrainer:
         loader: Hydra's configuration loader.
         config: of the sweep.
         batch_size: how many runs are trained together at most, ``None`` for as many as the cache or the device holds.
-        processes: how many train at once, ``None`` for one a core.
+        processes: how many train at once, ``None`` for one a core where there are many runs.
 
     Attributes:
         done: the metrics of the jobs that are complete, by index.
@@ -47,10 +50,11 @@ class JobTrainer:
         self, loader: ConfigLoader, config: DictConfig, batch_size: int | None = None, processes: int | None = None
     ) -> None:
         self.loader, self.config = loader, config
-        self.batch_size, self.processes = batch_size, count_processes(processes)
+        self.batch_size, self.processes = batch_size, processes
         self.composer = JobComposer(loader, config)
         self.done: dict[int, dict[str, Any]] = {}
         self.reasons: Counter[str] = Counter()
+        self.num_processes = 1
         self.with_script = False  # whether a configuration names a class of the script that this process runs
 
     def train(self, jobs: Sequence[list[str]], first: int) -> None:
@@ -60,13 +64,14 @@ class JobTrainer:
             Interrupted: by a signal; the runs have saved their state.
         """
         tasks = self._make_tasks(jobs, first)
+        self.num_processes = count_processes(self.processes, len(tasks))
         lost = [*range(len(tasks))]
         if any(text.startswith("hydra.sweeper.callbacks") for job in jobs for text in job):
             self._leave(len(lost), "search.pruning compares each run while it is trained")
             lost = []
         for _ in range(ATTEMPTS):
-            groups = self._group(tasks, lost)
-            lost = self._train_batches(tasks, [batch for group in groups for batch in self._split(tasks, group)])
+            batches = [batch for similar in self._group(tasks, lost) for batch in self._split_similar(tasks, similar)]
+            lost = self._train_batches(tasks, batches)
         self._leave(len(lost), "a process that trained them with others was lost")
         for text, count in self.reasons.items():
             tqdm.write(f"Trained one by one: {count} runs, since {text}.", file=sys.stderr)
@@ -76,36 +81,54 @@ class JobTrainer:
         if count:
             self.reasons[reason] += count
 
-    def _group(self, tasks: Sequence[Task], indices: Sequence[int]) -> Iterable[list[int]]:
-        """Return the groups of those runs that may be trained together."""
-        groups: dict[str, list[int]] = defaultdict(list)
+    def _group(self, tasks: Sequence[Task], indices: Sequence[int]) -> Iterator[list[list[int]]]:
+        """Yield the groups of runs that may be trained together; those that differ in sizes of their data in one."""
+        similar: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         for index in indices:
             config = tasks[index].composition.compose()
             try:
                 check_configuration(config)
-                what = structure(config)
-                self.with_script |= "__main__." in what
-                groups[f"{what} {_position(tasks[index].directory)}"].append(index)
             except NotVectorizable as reason:
                 self._leave(1, str(reason))
-        return groups.values()
+                continue
+            what = structure(config, with_sizes=False)
+            self.with_script |= "__main__." in what
+            similar[f"{what} {_position(tasks[index].directory)}"][structure(config)].append(index)
+        for groups in similar.values():
+            yield [*groups.values()]
 
-    def _split(self, tasks: Sequence[Task], group: list[int]) -> list[list[int]]:
-        """Return the batches of a group: none, if its runs cannot be trained together."""
-        try:
-            tried = [(tasks[index].directory, tasks[index].composition.compose()) for index in group[:TRIED]]
-            size = choose_batch_size(tried, self.processes)
-        except Exception as error:  # also of somebody's module
-            self._leave(len(group), explain(error))
-            return []
-        size = min(size, self.batch_size or size, share_of(len(group), self.processes))
-        return [group[start : start + size] for start in range(0, len(group), size)]
+    def _split_similar(self, tasks: Sequence[Task], groups: list[list[int]]) -> Iterator[list[int]]:
+        """Yield the batches of groups that differ in sizes of their data: of all together, where that is the same."""
+        if 1 < len(groups) <= MOST_SIZES:
+            with suppress(NotVectorizable):
+                size = self._try(tasks, [group[0] for group in groups], compared=len(groups))
+                yield from self._split([*chain.from_iterable(groups)], size)
+                return
+        for group in groups:
+            try:
+                yield from self._split(group, self._try(tasks, group[:TRIED]))
+            except NotVectorizable as reason:
+                self._leave(len(group), str(reason))
+
+    def _try(self, tasks: Sequence[Task], tried: Sequence[int], compared: int = COMPARED) -> int:
+        """Return how many runs like these are best trained together.
+
+        Raises:
+            NotVectorizable: they cannot be.
+        """
+        runs = [(tasks[index].directory, tasks[index].composition.compose()) for index in tried]
+        return choose_batch_size(runs, self.num_processes, compared)
+
+    def _split(self, group: list[int], size: int) -> Iterator[list[int]]:
+        size = min(size, self.batch_size or size, share_of(len(group), self.num_processes))
+        for start in range(0, len(group), size):
+            yield group[start : start + size]
 
     def _train_batches(self, tasks: Sequence[Task], batches: list[list[int]]) -> list[int]:
         """Train batches, and return the runs of those that were lost with their process."""
         lost = dict(enumerate(batches))
         together = [[tasks[index] for index in batch] for batch in batches]
-        for outcome in train_batches(together, self.processes, self.with_script):
+        for outcome in train_batches(together, self.num_processes, self.with_script):
             batch = lost.pop(outcome.batch)
             complete = {batch[position] for position in outcome.complete}
             self.done |= {index: tasks[index].directory.metrics for index in complete}

@@ -32,12 +32,15 @@ MEMORY = 2**30  # on an accelerator that does not say how much it has
 TOLERANCE = 1e-4  # relative: rounding makes less, an error in what belongs to which run makes more
 
 
-def choose_batch_size(runs: Sequence[tuple[RunDirectory, DictConfig]], processes: int = 1) -> int:
+def choose_batch_size(
+    runs: Sequence[tuple[RunDirectory, DictConfig]], processes: int = 1, compared: int = COMPARED
+) -> int:
     """Try a step of a few runs of one structure, and return how many are best trained together.
 
     Args:
         runs: some of them.
         processes: that train at once, on the same device.
+        compared: how many of these runs are compared with runs alone.
 
     Raises:
         NotVectorizable: they cannot be trained together.
@@ -47,7 +50,7 @@ def choose_batch_size(runs: Sequence[tuple[RunDirectory, DictConfig]], processes
         check_modules(*make_model_and_data(runs[0][1]))
         members = [Member.make(index, directory, config, trainer) for index, (directory, config) in enumerate(runs)]
         check_alike([member.model for member in members])
-        trial = _Trial(members, trainer.precision_plugin)
+        trial = _Trial(members, compared, trainer.precision_plugin)
         size = trial.try_training() / len(members)
         trial.try_scoring(with_validation=trainer.limit_val_batches != 0)
     except Exception as error:  # whatever somebody's step makes torch raise
@@ -67,19 +70,21 @@ class _Trial:
 
     Args:
         members: the runs.
+        compared: how many of them are compared.
         precision: of the trainer.
 
     Raises:
         NotVectorizable: they come to something else.
     """
 
-    def __init__(self, members: Sequence[Member], precision: Precision) -> None:
-        self.members, self.compared, self.precision = members, members[:COMPARED], precision
+    def __init__(self, members: Sequence[Member], compared: int, precision: Precision) -> None:
+        self.members, self.compared, self.precision = members, members[:compared], precision
         self.streams = Streams([each.config.seed for each in members], [each.streams for each in members])
         self.data = StackedData([each.data for each in members], self.streams)
         models, optimizers = [each.model for each in members], [each.optimizer for each in members]
         self.stack = StackedModule(models, optimizers, self.streams)
         self.stack.configure_optimizers()
+        self.counts: Sequence[int] | None = None  # of the rows of each run in the newest batch
         self.attributes = describe_attributes(models[0])
         self.data.prepare_data()
         self.data.setup("fit")
@@ -149,6 +154,7 @@ class _Trial:
         return {*means}
 
     def _first_batch(self, loader: Any) -> Any:
+        self.counts = getattr(loader, "counts", None)
         batch = self.precision.convert_input(next(iter(loader)))
         self.streams.begin_epoch(0)
         return batch
@@ -163,7 +169,8 @@ class _Trial:
                 yield
 
     def _compute_alone(self, stage: str, batch: Any, member: Member) -> tuple[Any, Recorder]:
-        own = tree_map(lambda tensor: tensor[member.index], batch)
+        count = self.counts[member.index] if self.counts else None  # the others are repeated
+        own = tree_map(lambda tensor: tensor[member.index][:count], batch)
         step, recorder = getattr(member.model, f"{stage}_step"), Recorder(stage, own)
         with self._step_context(stage), self.streams.of(member.index), recorder.replacing_log(member.model):
             return step(*(own, 0)[: count_arguments(step)]), recorder
