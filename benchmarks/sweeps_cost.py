@@ -12,7 +12,7 @@ from benchmarks import speed
 HERE = Path(__file__).parent
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1)
-NO_VIEWS = [f"callbacks.{name}=null" for name in ("backprop", "graph", "decision_boundary")]
+NO_VIEWS = [f"callbacks.{name}=null" for name in ("backprop", "graph", "play", "decision_boundary")]
 SHORT = 2  # epochs, and steps, of a run that is nearly nothing but overhead
 CHECKS = "checks"  # in the place of a launcher: the sweep ends where it would start the runs
 

@@ -73,7 +73,8 @@ def test_a_run_directory_holds_what_it_should(run):
     views = {f"error/fc{i}" for i in (1, 2)} | {
         f"{view}/fc{i}.{kind}" for view in ("gradient", "update_ratio") for i in (1, 2) for kind in ("weight", "bias")
     }
-    assert set(events.Tags()["scalars"]) == scores | views
+    line = {f"test/line_{name}" for name in ("angle", "offset", "disagreement")}
+    assert set(events.Tags()["scalars"]) == scores | views | line
     assert events.Tags()["images"] == ["decision_boundary"]
 
 

@@ -23,7 +23,10 @@ from tests.conftest import ROOT, metrics
 from tests.faults import result
 from tests.sweeps import slurm_standin
 
-SHORT = ["trainer.max_epochs=5", *(f"callbacks.{name}=null" for name in ("backprop", "graph", "decision_boundary"))]
+SHORT = [
+    "trainer.max_epochs=5",
+    *(f"callbacks.{name}=null" for name in ("backprop", "graph", "play", "decision_boundary")),
+]
 # A part of a configuration that records an environment variable of the process that trains.
 POLICY = {"extras": {"policy": "${oc.env:OMP_WAIT_POLICY,active}"}}
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]

@@ -14,7 +14,7 @@ from tests.runs.test_run import curve
 from tests.vectorized.compare import assert_same_runs, run_directories
 
 VECTORIZED = "hydra/launcher=vectorized"
-BARE = [f"callbacks.{name}=null" for name in ("backprop", "graph", "decision_boundary")]
+BARE = [f"callbacks.{name}=null" for name in ("backprop", "graph", "play", "decision_boundary")]
 DIGITS = ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits"]
 CASES = {
     "rates and seeds": ["optimizer.lr=0.1,1", "seed=0,7", "trainer.max_epochs=120"],

@@ -96,7 +96,7 @@ CONFIG = str(ROOT / "tests/stranger")
 MODEL = "model._target_=others.Regression"
 COMMON = ["experiment=stranger", "trainer.max_epochs=2", "data._target_=others.Data"]
 COMMON += ["trainer.check_val_every_n_epoch=1", "checkpoint.every_n_seconds=0", "trainer.enable_model_summary=false"]
-BARE = [f"callbacks.{name}=null" for name in ("backprop", "graph", "decision_boundary")]
+BARE = [f"callbacks.{name}=null" for name in ("backprop", "graph", "play", "decision_boundary")]
 COMMON += BARE
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning warns of what some of them do

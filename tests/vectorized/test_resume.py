@@ -12,7 +12,7 @@ from tests.conftest import ROOT, metrics
 from tests.vectorized.compare import assert_same_runs, run_directories
 
 VECTORIZED = "hydra/launcher=vectorized"
-BARE = [f"callbacks.{name}=null" for name in ("backprop", "graph", "decision_boundary")]
+BARE = [f"callbacks.{name}=null" for name in ("backprop", "graph", "play", "decision_boundary")]
 DIGITS = ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits", "model.hidden=16"]
 POINTS = ["data.batch_size=25", "data.num_points=400", "optimizer.momentum=0.5"]
 SEEDS = "seed=0,1,2,3"

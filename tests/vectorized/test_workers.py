@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.vectorized.compare import assert_same_runs
 
 RUNS = [*("-m", "seed=0,1", "trainer.max_epochs=5000", "checkpoint.every_n_seconds=0.1")]
-RUNS += [f"callbacks.{name}=null" for name in ("backprop", "graph", "decision_boundary")]
+RUNS += [f"callbacks.{name}=null" for name in ("backprop", "graph", "play", "decision_boundary")]
 TOGETHER = [*RUNS, "hydra.sweep.dir=together", "hydra/launcher=vectorized"]
 TOGETHER += ["hydra.launcher.batch_size=1", "hydra.launcher.processes=2"]
 

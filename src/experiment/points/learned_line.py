@@ -29,7 +29,7 @@ def compare_lines(logits: Logits, given: Sequence[float], like: Tensor) -> dict[
         ``angle``: between the lines, in degrees, from 0 to 180; 180 where the network decides the opposite.
         ``offset``: the difference of their signed distances from the middle of the square.
         ``disagreement``: the share of the square where the decision is not that of the given line.
-        Angle and offset are NaN if the network decides one class everywhere.
+        Only ``disagreement`` if the network decides one class everywhere: then it has no line.
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
     places = _places(dtype, like.device)
@@ -38,13 +38,12 @@ def compare_lines(logits: Logits, given: Sequence[float], like: Tensor) -> dict[
     norm = torch.hypot(a, b)
     a, b, c = a / norm, b / norm, c / norm
     is_one, should_be = values > 0, places[..., 0] * a + places[..., 1] * b + c > 0
+    disagreement = {"disagreement": (is_one != should_be).to(dtype).mean()}
+    if is_one.all() or not is_one.any() or not values.isfinite().all():
+        return disagreement
     normal, distance = _fit_line(places, values)
     angle = torch.atan2((a * normal[1] - b * normal[0]).abs(), a * normal[0] + b * normal[1])
-    return {
-        "angle": torch.rad2deg(angle),
-        "offset": (distance - c).abs(),
-        "disagreement": (is_one != should_be).to(dtype).mean(),
-    }
+    return {"angle": torch.rad2deg(angle), "offset": (distance - c).abs(), **disagreement}
 
 
 @functools.cache
@@ -62,10 +61,10 @@ def _places(dtype: torch.dtype, device: torch.device) -> Tensor:
 def _fit_line(places: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """Return the normal, ``[2]``, and the distance d of the line normal·p + d = 0 along which the values are 0.
 
-    Values are above 0 on the side to which the normal points. Both are NaN if all values are on one side.
+    Values are above 0 on the side to which the normal points.
     """
     points = torch.cat([_crossings(places, values, axis) for axis in (0, 1)])
-    middle = points.mean(dim=0)  # NaN if there is none
+    middle = points.mean(dim=0)
     x, y = (points - middle).unbind(dim=1)
     direction = torch.atan2(2 * (x * y).mean(), (x * x - y * y).mean()) / 2
     normal = torch.stack([-direction.sin(), direction.cos()])

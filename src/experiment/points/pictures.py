@@ -1,7 +1,6 @@
 """Pictures of the plane: the points, what the network decides, and how its hidden neurons do it."""
 
 import copy
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -57,11 +56,11 @@ def draw_decision_boundary(model: PointsClassifier, data: LabelledPoints, step: 
 
 def describe_difference(model: PointsClassifier, line: Sequence[float]) -> str:
     """Return in words how far the line that a model has learned is from the given one."""
-    differences = compare_lines(model.net, line, like=next(model.parameters()))
-    angle, offset, share = (differences[name].item() for name in ("angle", "offset", "disagreement"))
-    if math.isnan(angle):
-        return f"one class everywhere, against the given line in {share:.1%} of the square"
-    return f"off the given line by {angle:.1f}° and {offset:.3f}, in {share:.1%} of the square"
+    found = {name: each.item() for name, each in compare_lines(model.net, line, next(model.parameters())).items()}
+    share = f"{found['disagreement']:.1%} of the square"
+    if "angle" not in found:
+        return f"one class everywhere, against the given line in {share}"
+    return f"off the given line by {found['angle']:.1f}° and {found['offset']:.3f}, in {share}"
 
 
 def draw_small(model: PointsClassifier, weights: Tensor, data: LabelledPoints, step: int) -> Figure:

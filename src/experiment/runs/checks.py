@@ -17,6 +17,8 @@ from experiment.runs.directory import RunDirectory
 from experiment.runs.environment import check_environment
 from experiment.runs.resume import check_start
 
+FEW = 64  # runs: more are checked in one go, since to compose each takes time
+
 
 class Kind(Enum):
     """What there is to do for a configuration that has been checked."""
@@ -50,12 +52,17 @@ class PlannedRun:
 def check_jobs(jobs: Sequence[Planned], hydra: DictConfig) -> list[Kind]:
     """Check composed configurations and the directories that they are to run in; return what there is to do for each.
 
-    What needs torch is checked last, and not for a run that is complete.
+    What needs torch, which takes seconds to import, is checked last, and not for a run that is complete.
 
     Raises:
         ConfigurationError: some are wrong, with the problems of the first check that any of them fails.
     """
-    checks: list[Check] = [_check_configuration, _check_environment, _check_directory, _ModuleChecks(hydra)]
+    if 1 < len(jobs) <= FEW:  # else the errors of one would be reported after another one has needed torch
+        _check_all(jobs, LIGHT_CHECKS)
+    return _check_all(jobs, [*LIGHT_CHECKS, _ModuleChecks(hydra)])
+
+
+def _check_all(jobs: Sequence[Planned], checks: Sequence[Check]) -> list[Kind]:
     problems: list[dict[str, None]] = [{} for _ in checks]  # the runs of a sweep share what is wrong
     kinds: list[Kind] = []
     for job in jobs:
@@ -86,6 +93,9 @@ def _check_directory(config: DictConfig, directory: Path) -> Kind:
     if is_dry_run(config):
         return Kind.DRY_RUN
     return Kind.NOTHING if check_start(RunDirectory(directory), config) else Kind.RUN
+
+
+LIGHT_CHECKS: list[Check] = [_check_configuration, _check_environment, _check_directory]
 
 
 class _ModuleChecks:

@@ -41,8 +41,16 @@ def structure(config: DictConfig, with_sizes: bool = True) -> str:
     plain["model"] = {**plain["model"], "optimizer": _without_numbers(plain["model"].get("optimizer"), integers=True)}
     formulas = dict.fromkeys(formula_keys("data", plain["data"]) & plain["data"].keys(), "formula")
     # As it is written: where it refers to the seed, it may differ.
-    plain["data"] = _without_numbers(raw_data(config.data), integers=not with_sizes) | formulas
+    data = _without_numbers(raw_data(config.data), integers=False) | formulas
+    plain["data"] = data if with_sizes else _without_sizes(data)
     return repr(plain)
+
+
+def _without_sizes(value: Any) -> Any:
+    """Return a value with ``size`` in the place of each integer."""
+    if isinstance(value, dict):
+        return {key: _without_sizes(child) for key, child in value.items()}
+    return "size" if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _without_numbers(value: Any, integers: bool) -> Any:

@@ -22,18 +22,21 @@ class StackedLog:
 
     Attributes:
         newest: the newest values by name, one for each run.
+        absent: the runs that have no value of a name, by the name.
     """
 
     def __init__(self, loggers: Sequence[RunLogger | None]) -> None:
         self.loggers = loggers
         self.newest: dict[str, Tensor] = {}
+        self.absent: dict[str, set[int]] = {}
         self.waiting: list[_Entry] = []
 
-    def log(self, scores: Mapping[str, Tensor], step: int) -> None:
-        """Log scores, one for each run, at a step."""
+    def log(self, scores: Mapping[str, Tensor], step: int, absent: Mapping[str, set[int]] | None = None) -> None:
+        """Log scores, one for each run, at a step; ``absent`` names the runs that have none of a name."""
+        self.absent |= absent or {}
         for name, values in scores.items():
             self.newest[name] = values.detach().float()
-            self.waiting.append(_Scalars(name, step, self.newest[name]))
+            self.waiting.append(_Scalars(name, step, self.newest[name], self.absent.get(name, set())))
 
     def mark(self, state: str) -> "StateMark":
         """Mark that a state of that name may be saved; the mark is logged by the runs that are added to it."""
@@ -54,7 +57,8 @@ class StackedLog:
         for run, logger in enumerate(self.loggers):
             if logger and waiting:
                 records = b"".join([entry.record(run) for entry in waiting])
-                logger.log_serialized(records, {name: values[run] for name, values in newest.items()})
+                own = {name: values[run] for name, values in newest.items() if run not in self.absent.get(name, ())}
+                logger.log_serialized(records, own)
 
 
 class _Entry(Protocol):
@@ -67,14 +71,17 @@ class _Entry(Protocol):
 class _Scalars:
     """A scalar of each run. All of the event is the same but the value, which is its last four bytes."""
 
-    def __init__(self, name: str, step: int, values: Tensor) -> None:
+    def __init__(self, name: str, step: int, values: Tensor, absent: set[int]) -> None:
+        self.absent = absent
         summary = {"value": [{"tag": name, "simple_value": 1.0}]}
         content = Event(wall_time=time.time(), step=step, summary=summary).SerializeToString()
         self.content, self.header = content[:-4], frame(content)[:12]
         self.checksum, self.values = crc32c(self.content), values.cpu().numpy().astype("<f4").tobytes()
 
     def record(self, run: int) -> bytes:
-        """Return the record with the value of a run."""
+        """Return the record with the value of a run, or nothing if it has none."""
+        if run in self.absent:
+            return b""
         value = self.values[4 * run : 4 * run + 4]
         return b"".join((self.header, self.content, value, masked(extend(self.checksum, value))))
 

@@ -35,6 +35,7 @@ class StackedModule(LightningModule):
         logged: what the newest training step logged.
         rules: how each name is logged.
         scores: the newest means over an epoch.
+        absent: the runs, by their index, that have not logged a score when their test ended, by its name.
         report: is given those that are to be logged.
     """
 
@@ -59,6 +60,7 @@ class StackedModule(LightningModule):
         self.rules: dict[str, Rule] = {}
         self.training_means, self.scoring_means = Means(), Means()
         self.scores: Scores = {}
+        self.absent: dict[str, set[int]] = {}
         self.report: Callable[[Scores], None] = lambda scores: None
 
     @override
@@ -97,14 +99,13 @@ class StackedModule(LightningModule):
 
     @torch.no_grad()
     def end_test_of_each(self) -> None:
-        """Record what each module logs when its test ends, one by one: there it may read the data of its run.
-
-        Raises:
-            NotVectorizable: they log under different names.
-        """
+        """Record what each module logs when its test ends, one by one: there it may read the data of its run."""
         if not is_overridden("on_test_epoch_end", self.models[0], LightningModule):
             return
-        logged, tensors = [], (*self.stacked, *self.buffers())
+        logged: list[Scores] = []
+        rules: dict[str, Rule] = {}
+        self.absent = {}
+        tensors = (*self.stacked, *self.buffers())
         for run, model in enumerate(self.models):
             state = {f"model.{name}": each[run] for name, each in zip(self.tensor_names, tensors, strict=True)}
             model.eval()
@@ -113,10 +114,11 @@ class StackedModule(LightningModule):
             with self.streams.of(run), recorder.replacing_log(model), view.showing_data():
                 functional_call(_Step(model), state, ("on_test_epoch_end",))
             logged.append(recorder.values)
-        if any(values.keys() != logged[0].keys() for values in logged):
-            raise NotVectorizable("they log different names when their test ends")
-        for name in logged[0]:
-            self.scoring_means.add(name, torch.stack([values[name] for values in logged]), 1, recorder.rules[name])
+            rules |= recorder.rules
+        nothing = torch.zeros((), device=self.device)
+        for name, rule in rules.items():
+            self.absent[name] = {run for run, values in enumerate(logged) if name not in values}
+            self.scoring_means.add(name, torch.stack([each.get(name, nothing) for each in logged]), 1, rule)
 
     def report_training(self) -> None:
         """Report the means over the steps of an epoch."""

@@ -125,7 +125,7 @@ class StackedTraining:
                 member.logger.complete()
 
     def _report(self, scores: dict[str, Any]) -> None:
-        self.log.log(scores, self.trainer.fit_loop.epoch_loop._batches_that_stepped)
+        self.log.log(scores, self.trainer.fit_loop.epoch_loop._batches_that_stepped, self.stack.absent)
 
     def _score(self) -> None:
         """Score the last weights, as after a single run."""
@@ -140,6 +140,7 @@ class StackedTraining:
 
     def _result(self, member: Member) -> dict[str, Any]:
         newest = self.stack.scores | self.log.newest
-        scores = {name: values[member.index].item() for name, values in newest.items()}
+        own = {name: values for name, values in newest.items() if member.index not in self.stack.absent.get(name, ())}
+        scores = {name: values[member.index].item() for name, values in own.items()}
         logged = member.logger.logged if member.logger else None
         return final_metrics(scores, logged, member.best_score, member.loss, self.checkpoints)
