@@ -191,7 +191,8 @@ export class App {
     this.curve.draw(view.step);
     const { drawn } = this;
     const names = this.views.map(({ run }) => run.name);
-    const facts = { last: this.lastStep, points: drawn?.run.training.count ?? 0, names, isDrawn: Boolean(drawn) };
+    const kind = drawn?.partOf(view).kind;
+    const facts = { last: this.lastStep, points: drawn?.run.training.count ?? 0, names, isDrawn: Boolean(drawn), kind };
     this.controls.draw(view, facts);
     clearTimeout(this.writing); // a browser limits how often the address may change
     if (!this.isComplete) return; // what it names may come, while TensorBoard reads

@@ -19,6 +19,28 @@ export function zeroLine(values, size) {
   return pieces;
 }
 
+/** Return how far places of two lines are from the other line at most, in cells; null where one of the lines is empty. */
+export function distance(pieces, others) {
+  if (!pieces.length || !others.length) return null;
+  return Math.max(farthest(pieces, others), farthest(others, pieces));
+}
+
+function farthest(pieces, others) {
+  return pieces.reduce((most, [x, y]) => Math.max(most, nearest(x, y, others)), 0);
+}
+
+/** Return how far a place is from the nearest place of a line. */
+function nearest(x, y, pieces) {
+  let least = Infinity;
+  for (const [x1, y1, x2, y2] of pieces) {
+    const [dx, dy] = [x2 - x1, y2 - y1];
+    const along = ((x - x1) * dx + (y - y1) * dy) / (dx * dx + dy * dy || 1);
+    const share = Math.min(1, Math.max(0, along));
+    least = Math.min(least, (x - x1 - share * dx) ** 2 + (y - y1 - share * dy) ** 2);
+  }
+  return Math.sqrt(least);
+}
+
 /** Return where the line crosses the four sides of a cell: no point, two, or four in a saddle. */
 function crossings(values, at, row, column, size) {
   const [a, b, c, d] = [values[at], values[at + 1], values[at + size + 1], values[at + size]];

@@ -70,8 +70,8 @@ export class Controls {
     return { kind, input, label: html("label", { class: "group" }, input, ` ${text}`) };
   }
 
-  /** Show a view; `last` is its last step, `points` how many training points there are. */
-  draw(view, { last, points, names, isDrawn }) {
+  /** Show a view; `last` is its last step, `points` how many training points there are, `kind` what the edges show. */
+  draw(view, { last, points, names, isDrawn, kind: drawnKind }) {
     setIcon(this.playButton, view.isPlaying ? "pause" : "play", view.isPlaying ? "Pause (space)" : "Play (space)");
     this.watchButton.setAttribute("aria-pressed", view.phase !== null);
     this.watchButton.hidden = this.drawnOnly.hidden = !isDrawn;
@@ -80,7 +80,10 @@ export class Controls {
     this.step.max = last;
     this.point.max = points - 1;
     this.total.textContent = ` of ${formatCount(last)}`;
-    for (const { kind, input } of this.kinds) input.checked = kind === view.kind;
+    for (const { kind, input } of this.kinds) {
+      input.checked = kind === drawnKind;
+      input.disabled = view.phase !== null; // each part of a watched step shows its own
+    }
     this.validation.checked = view.validation;
     this.all.disabled = view.point === null;
     this.speed.lastChild.value = view.speed;

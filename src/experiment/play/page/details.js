@@ -1,31 +1,27 @@
 // The numbers of a neuron, an edge, a point or a step.
 
 import { formatCount, formatNumber, formatShare } from "./format.js";
-import { biasLines, edgeLines, errorLine, errorLines, forwardLines, lossOf, outputErrorOf, tablesOf, weightName } from "./formulas.js";
+import { biasLines, edgeLines, errorLine, errorLines, forwardLines, lossOf, outputErrorOf, tablesOf } from "./formulas.js";
 import { norm } from "./moment.js";
+import { nameOf } from "./names.js";
+import { updateDetails } from "./update.js";
 
 const MAX_NEURONS = 8; // of a layer whose numbers are written one after another
-
-/** Return the name of a neuron or an edge of a run. */
-export function nameOf({ column, neuron, input }, { layers, manifest }) {
-  if (column === 0) return `input ${manifest.inputs[neuron]}`;
-  const layer = layers[column - 1];
-  if (input === undefined) return column === layers.length ? `${layer.name}, the output` : `${layer.name}, neuron ${neuron + 1}`;
-  const source = column === 1 ? manifest.inputs[input] : `${layers[column - 2].name} neuron ${input + 1}`;
-  return `${layer.name} ${weightName(layer, neuron, input)}, from ${source} to neuron ${neuron + 1}`;
-}
 
 /**
  * Return {title, lines, tables} of a neuron or an edge; without one, of the phase that is watched, of the point that is
  * followed, or of the step.
  *
  * @param point the index of the training point that is followed; null: all points of the step.
+ * @param decisionLines what the last phase says, where it is watched.
  */
-export function detailsOf(item, moment, point, phase = null) {
+export function detailsOf(item, moment, point, phase = null, decisionLines = null) {
   const where = point === null ? "" : `, at point ${point}`;
   if (item) return { title: nameOf(item, moment.run) + where, ...itemDetails(item, moment, point) };
+  if (phase?.kind === "update") return { ...updateDetails(moment, point), tables: [] };
+  if (decisionLines) return { title: `Step ${moment.step}: the decision before and after it`, lines: decisionLines, tables: [] };
   if (point === null) return { title: `Step ${moment.step}`, lines: stepLines(moment), tables: [] };
-  const lines = phase ? phaseLines(phase, moment, point) : pointLines(moment, point);
+  const lines = phase?.column ? phaseLines(phase, moment, point) : pointLines(moment, point);
   return { title: `Point ${point}`, lines, tables: [] };
 }
 
@@ -72,7 +68,14 @@ function layerNorm({ batch, layers }, l) {
   return Math.hypot(...Array.from({ length: layers[l].outputs }, (_, j) => norm(batch, l, j, "error")));
 }
 
-function pointLines({ run, training, layers, batches }, point) {
+function pointLines(moment, point) {
+  const { training, layers } = moment;
+  const p = training.passes[layers.length - 1].a[point];
+  return [...guessLines(moment, point), `Error  ${outputErrorOf(p, training.classes[point])}`];
+}
+
+/** Return all of a point but its error. */
+function guessLines({ run, training, layers, batches }, point) {
   const { inputs } = run.manifest;
   const values = inputs.map((name, i) => `${name} = ${formatNumber(run.training.inputs[point * inputs.length + i])}`);
   const t = training.classes[point];
@@ -82,7 +85,6 @@ function pointLines({ run, training, layers, batches }, point) {
     `${values.join(", ")}, of class t = ${t}`,
     `p = ${formatNumber(p)}, the probability of class 1`,
     `Loss  ${lossOf(p, t, training.losses[point])}`,
-    `Error  ${outputErrorOf(p, t)}`,
     ...(place < 0 ? ["Not among the points that this step trains on."] : []),
     ...(batches && place >= 0 ? [`In the order of the step's points, it is point ${place}.`] : []),
   ];
@@ -90,12 +92,12 @@ function pointLines({ run, training, layers, batches }, point) {
 
 /** Return the numbers of all neurons of the layer in which something happens. */
 function phaseLines({ kind, column }, moment, point) {
-  if (kind === "loss") return pointLines(moment, point);
-  if (kind === "update") return stepLines(moment);
+  if (kind === "loss") return guessLines(moment, point);
   const { name, outputs } = moment.layers[column - 1];
   const lineOf = (item) => (kind === "forward" ? forwardLines(item, moment, point).join("   ") : errorLine(item, moment, point));
   const shown = Array.from({ length: Math.min(outputs, MAX_NEURONS) }, (_, neuron) => neuron);
-  const lines = shown.map((neuron) => `${name}  ${neuron + 1}  ${lineOf({ column, neuron })}`);
+  const rowName = (neuron) => (column === moment.layers.length ? "output" : neuron + 1);
+  const lines = shown.map((neuron) => `${name}  ${rowName(neuron)}  ${lineOf({ column, neuron })}`);
   return outputs > MAX_NEURONS ? [...lines, `… and ${outputs - MAX_NEURONS} more`] : lines;
 }
 

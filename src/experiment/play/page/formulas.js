@@ -1,13 +1,8 @@
 // The formulas of a step with their numbers, as `experiment.explain` words them.
 
-import { formatNumber, subscript } from "./format.js";
+import { formatCount, formatNumber } from "./format.js";
 
 const MAX_TERMS = 4; // of a sum that is written out; a longer one is a table
-
-/** Return the name of a weight, with the subscripts of the neurons where it ends and begins. */
-export function weightName({ inputs, outputs }, neuron, input) {
-  return `w${subscript(neuron + 1)}${Math.max(inputs, outputs) > 9 ? "," : ""}${subscript(input + 1)}`;
-}
 
 /** Return the loss of a point, from the probability p of class 1 and its class t. */
 export function lossOf(p, t, loss) {
@@ -64,12 +59,14 @@ export function errorLines(item, moment, point) {
   ];
 }
 
-/** Return the error of a neuron at a point in one line. */
+/** Return the error of a neuron at a point in one line, with the reason where relu lets none pass. */
 export function errorLine(item, moment, point) {
   const { a, slope, error } = moment.ofPoint(item.column, item.neuron, point);
   if (slope === null) return outputErrorOf(a, moment.training.classes[point]);
   const { back } = productsOf(item, moment, point);
-  return `δ = ${formatNumber(slope)} · (${sumOf(back)}) = ${formatNumber(error)}`;
+  const isOff = moment.layers[item.column - 1].activation === "relu" && slope === 0;
+  const reason = isOff ? "   (relu is off: z ≤ 0, slope 0)" : "";
+  return `δ = slope ${formatNumber(slope)} · (${sumOf(back)}) = ${formatNumber(error)}${reason}`;
 }
 
 /** Return tables of the products of sums that are too long for a line, as {title, rows}. */
@@ -88,6 +85,13 @@ function rowOf(index, one, other) {
   return [index + 1, `${formatNumber(one)}·${formatNumber(other)}`, formatNumber(one * other)];
 }
 
+/** Return in words how the gradient of a step comes from products of its points. */
+export function meanOf(product, { count, shares }) {
+  const points = `over the ${formatCount(count)} points of the step`;
+  const isMean = shares.every((share) => Math.abs(share * count - 1) < 1e-9);
+  return isMean ? `the mean of ${product} ${points}` : `the sum of share·${product} ${points} (share: of a point's ℓ in L)`;
+}
+
 /** Return ∂ℓ/∂w, ∂L/∂w and the change of a weight. */
 export function edgeLines(item, moment, point) {
   const { column, neuron, input } = item;
@@ -101,7 +105,7 @@ export function edgeLines(item, moment, point) {
   const gradient = formatNumber(moment.edgeValue("gradient", item, null));
   return [
     ...own,
-    `∂L/∂w = ${gradient}, the mean of δ·a over the ${moment.batch.count} points of the step`,
+    `∂L/∂w = ${gradient}, ${meanOf("δ·a", moment.batch)}`,
     changeOf("w", layer.weight + neuron * layer.inputs + input, moment),
   ];
 }

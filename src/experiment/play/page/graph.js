@@ -1,8 +1,9 @@
 // The network as a graph: a button for each neuron, with its map, and lines for the weights.
 
 import { html, svg } from "./dom.js";
-import { shortNumber } from "./format.js";
+import { Label } from "./label.js";
 import { GRID, paint } from "./maps.js";
+import { makeMarks } from "./marks.js";
 import { palette, signColor } from "./palette.js";
 import { columnSizes, isSame, keyOf, neighbor } from "./walk.js";
 
@@ -44,10 +45,10 @@ export class Graph {
         for (let input = 0; input < this.sizes[index]; input++) {
           const item = { column, neuron, input };
           const line = svg("path", { class: "edge" });
-          const pulse = svg("path", { class: "pulse", pathLength: 1 });
+          const marks = makeMarks(item);
           const target = svg("path", { class: "target", ...this.listeners(item) });
-          group.append(line, pulse, target);
-          this.edges.set(keyOf(item), { item, line, pulse, target });
+          group.append(line, marks, target);
+          this.edges.set(keyOf(item), { item, line, marks, target });
         }
       }
       this.lines.append(group);
@@ -62,10 +63,9 @@ export class Graph {
         const canvas = this.run.isOnPlane ? html("canvas", { width: GRID / COARSE, height: GRID / COARSE }) : html("span", {});
         const mark = html("span", { class: "mark" });
         const button = html("button", { class: "node", type: "button", ...this.listeners(item) }, canvas, mark);
-        const name = column === 0 ? this.run.manifest.inputs[neuron] : null;
-        const label = html("span", { class: "label", "aria-hidden": "true", title: name });
+        const label = new Label(this.labelOf(item), column === 0);
         this.lines.append(ring);
-        this.element.append(button, label);
+        this.element.append(button, label.element);
         this.nodes.set(keyOf(item), { item, ring, canvas, mark, target: button, label });
       }
     });
@@ -91,7 +91,7 @@ export class Graph {
     const pitch = this.isRoomy ? 84 : 36;
     const height = HEADING + most * pitch;
     const longest = Math.max(...this.run.manifest.inputs.map((name) => name.length));
-    const margin = Math.min(64, Math.max(40, 3.6 * longest));
+    const margin = Math.min(64, Math.max(52, 3.6 * longest));
     const step = (width - 2 * margin) / (this.sizes.length - 1);
     this.element.style.height = `${height}px`;
     this.lines.setAttribute("viewBox", `0 0 ${width} ${height}`);
@@ -99,16 +99,17 @@ export class Graph {
       const free = (most - this.sizes[column]) * pitch;
       return [margin + column * step, HEADING + free / 2 + neuron * pitch + this.nodeSide / 2 + 4];
     };
-    for (const { item, line, pulse, target } of this.edges.values()) {
+    for (const { item, line, marks, target } of this.edges.values()) {
       const [x1, y1] = center({ column: item.column - 1, neuron: item.input });
       const [x2, y2] = center(item);
       const bend = (x2 - x1) / 2;
       const path = `M${x1} ${y1}C${x1 + bend} ${y1} ${x2 - bend} ${y2} ${x2} ${y2}`;
-      for (const each of [line, pulse, target]) each.setAttribute("d", path);
+      for (const each of [line, target]) each.setAttribute("d", path);
+      marks.style.setProperty("--edge", `path("${path}")`);
     }
     for (const { item, ring, target, label } of this.nodes.values()) {
       this.placeNode(center(item), ring, target, label);
-      label.style.maxWidth = `${item.column === 0 ? 2 * margin : Math.max(step - 4, 60)}px`;
+      label.element.style.maxWidth = `${item.column === 0 ? 2 * margin : Math.max(step - 4, 60)}px`;
     }
     this.headings.forEach((heading, column) => {
       heading.style.left = `${margin + column * step}px`;
@@ -122,8 +123,8 @@ export class Graph {
     for (const [name, value] of Object.entries({ x: x - half, y: y - half, width: 2 * half, height: 2 * half })) {
       ring.setAttribute(name, value);
     }
-    label.hidden = !this.isRoomy;
-    Object.assign(label.style, { left: `${x}px`, top: `${y + half + 7}px` });
+    label.element.hidden = !this.isRoomy;
+    label.place(x, y + half + 7);
   }
 
   /**
@@ -134,13 +135,14 @@ export class Graph {
    */
   draw(moment, maps, view, seen, scales) {
     const { kind, point } = view;
-    for (const { item, line, pulse, target } of this.edges.values()) {
+    for (const { item, line, marks, target } of this.edges.values()) {
       const value = moment.edgeValue(kind, item, point);
       line.setAttribute("stroke", signColor(value));
       line.setAttribute("stroke-width", thickness(value, scales.edge));
       line.setAttribute("class", `edge${dashes(value)}${isSame(item, view.chosen) ? " chosen" : ""}`);
-      const flows = seen.flow?.column === item.column;
-      pulse.setAttribute("class", flows ? `pulse ${seen.flow.direction}` : "pulse");
+      const { column, direction } = seen.flow ?? {};
+      const flows = column === item.column && moment.carries(direction, item, point);
+      marks.setAttribute("class", flows ? `marks ${direction}` : "marks");
       this.makeReachable(target, item, view);
     }
     for (const node of this.nodes.values()) this.drawNode(node, moment, maps, view, seen, scales);
@@ -154,13 +156,15 @@ export class Graph {
     const isSigned = view.point !== null;
     ring.setAttribute("stroke", isSigned ? signColor(error) : palette().thin);
     ring.setAttribute("stroke-width", hasError ? 1.7 * thickness(error, scales.error) : 0);
-    ring.setAttribute("class", `ring${isSigned ? dashes(error) : ""}`);
+    const arrives = seen.flow?.direction === "back" && column === seen.errors;
+    ring.setAttribute("class", `ring${isSigned ? dashes(error) : ""}${arrives ? " arrives" : ""}`);
     if (maps) paint(canvas, maps.shades(item), COARSE);
     const { mark: word } = moment.markOf(item) ?? { mark: "" };
     mark.textContent = word && (this.isRoomy ? word : "✕");
     target.classList.toggle("chosen", isSame(item, view.chosen));
     target.classList.toggle("hidden", column > seen.activations);
-    label.replaceChildren(...this.labelOf(item, moment, view, hasError ? error : null, column <= seen.activations));
+    const hasValue = isSigned && column <= seen.activations;
+    label.draw(hasValue ? moment.activation(column, neuron, view.point) : null, hasError ? error : null, view.point, arrives);
     this.makeReachable(target, item, view);
     target.setAttribute("aria-pressed", isSame(item, view.selected));
   }
@@ -172,13 +176,9 @@ export class Graph {
     if (isEntry) target.setAttribute("aria-label", this.words.describe(item));
   }
 
-  labelOf({ column, neuron }, moment, view, error, isComputed) {
-    const isOutput = column === this.run.layers.length;
-    const name = column === 0 ? this.run.manifest.inputs[neuron] : isOutput ? "p" : `${neuron + 1}`;
-    const hasValue = view.point !== null && isComputed;
-    const value = hasValue ? `${column === 0 ? "\n" : " "}${shortNumber(moment.activation(column, neuron, view.point))}` : "";
-    const errors = error === null ? [] : [html("br"), `${view.point === null ? "‖δ‖" : "δ"} ${shortNumber(error)}`];
-    return [html("b", {}, name), value, ...errors];
+  labelOf({ column, neuron }) {
+    if (column === 0) return this.run.manifest.inputs[neuron];
+    return column === this.run.layers.length ? "output" : `${neuron + 1}`;
   }
 
   headingOf(column, moment, view) {

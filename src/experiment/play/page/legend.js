@@ -3,23 +3,28 @@
 import { html, svg } from "./dom.js";
 import { shortNumber } from "./format.js";
 import { KINDS } from "./kinds.js";
-import { palette } from "./palette.js";
+import { DECISION_BEFORE, palette } from "./palette.js";
 
-/** Return the legend of the graph. */
-export function graphLegend({ kind, point }, scales) {
-  const { signs } = palette();
+const FLOWS = { forward: "activation passed on, none where it is 0", back: "error passed back, none where δ is 0" };
+
+/** Return the legend of the graph; `seen`: what `seenIn` returns. */
+export function graphLegend(run, { kind, point }, seen, scales) {
+  const { signs, ink } = palette();
+  const hasErrors = seen.errors <= run.layers.length;
   const what = kind === "gradient" && point !== null ? `gradient ∂ℓ/∂w of point ${point}` : KINDS[kind];
   const error = point === null ? "‖∂L/∂z‖ over the step's points" : `δ at point ${point}`;
   return [
     html("span", {}, `Line: ${what}, thickest ${shortNumber(scales.edge)}`),
     key(sample("M0 5H28", { stroke: signs.positive, "stroke-width": 3 }), "positive"),
     key(sample("M0 5H28", { stroke: signs.negative, "stroke-width": 3, "stroke-dasharray": "7 4" }), "negative"),
-    html("span", {}, `Frame: error passed back, ${error}, thickest ${shortNumber(scales.error)}`),
+    ...(seen.flow ? [key(sample("M8 1L16 5L8 9Z", { fill: ink }, 20), FLOWS[seen.flow.direction])] : []),
+    ...(hasErrors ? [html("span", {}, `Frame: error passed back, ${error}, thickest ${shortNumber(scales.error)}`)] : []),
+    ...(run.isOnPlane ? [html("span", {}, "In a node: what the neuron computes over the plane")] : []),
   ];
 }
 
 /** Return the legend of the plane. */
-export function planeLegend(run, { validation, selected }) {
+export function planeLegend(run, { validation, selected }, movesDecision) {
   const [low, high] = endsOf(run.layers, selected);
   const { classes, ink, thin, outline, map } = palette();
   const line = (extra) => sample("M0 5H28", { stroke: ink, "stroke-width": 2, ...extra });
@@ -28,15 +33,18 @@ export function planeLegend(run, { validation, selected }) {
   return [
     key(mark("M6 1A4 4 0 1 0 6.01 1Z", classes[0]), "class 0"),
     key(mark("M6 0L10.5 9H1.5Z", classes[1]), "class 1"),
-    key(sample("M2 1L10 9M2 9L10 1", { stroke: ink, "stroke-width": 1.6 }, 12), "decided wrongly"),
-    key(line({}), "decision"),
-    ...(run.manifest.line || run.manifest.given ? [key(line({ "stroke-dasharray": "6 4" }), "given line")] : []),
+    key(sample("M1 0L11 10M1 10L11 0", { stroke: ink, "stroke-width": 1.2 }, 12), "behind a point: decided wrongly"),
+    key(line({}), movesDecision ? "decision after the step, where p = 0.5" : "decision, where p = 0.5"),
+    ...(movesDecision ? [key(line(BEFORE), "decision before the step")] : []),
+    ...(run.manifest.line || run.manifest.given ? [key(line({ "stroke-dasharray": "6 4" }), "line that was given (the true one)")] : []),
     ...(run.layers.length > 1 ? [key(line({ stroke: thin, "stroke-width": 0.8 }), "z = 0 of the first layer, + where positive")] : []),
     key(shade(map.negative), low),
     key(shade(map.positive), high),
     ...(validation ? [key(sample("M4 3H8V7H4Z", { fill: classes[0] }, 12), "validation point")] : []),
   ];
 }
+
+const BEFORE = { stroke: DECISION_BEFORE.color, "stroke-dasharray": DECISION_BEFORE.dash.join(" "), "stroke-linecap": "round" };
 
 /** Return what the two colors of a map mean. */
 function endsOf(layers, selected) {

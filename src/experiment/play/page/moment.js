@@ -31,6 +31,30 @@ export class Moment {
     return this.after && trace(this.layers, this.after, this.batch).loss;
   }
 
+  /** Return the loss of one training point after the step. */
+  ownLossAfter(point) {
+    const { inputs, classes } = select(this.run.training, { indices: [point], shares: [1] });
+    return losses(forward(this.layers, this.after, inputs).at(-1).z, classes)[0];
+  }
+
+  /** Return whether the step trains on a training point. */
+  trainsOn(point) {
+    return !this.batches || this.batches.indices.includes(point);
+  }
+
+  /** The edge whose weight the step changes most; null where it changes none. */
+  get mostChanged() {
+    let [found, most] = [null, 0];
+    this.layers.forEach(({ inputs, outputs }, index) => {
+      for (let i = 0; i < inputs * outputs; i++) {
+        const item = { column: index + 1, neuron: Math.floor(i / inputs), input: i % inputs };
+        const change = Math.abs(this.edgeValue("update", item, null));
+        if (change > most) [found, most] = [item, change];
+      }
+    });
+    return found;
+  }
+
   /** How many of the training points are decided rightly. */
   get right() {
     const { passes, classes } = this.training;
@@ -72,6 +96,14 @@ export class Moment {
     const back = this.training.backs[column - 1];
     const slope = back.slope ? back.slope[at] : null;
     return { z: pass.z[at], a: pass.a[at], arriving: back.arriving[at], slope, error: back.error[at] };
+  }
+
+  /** Return whether something arrives through an edge at a point: an activation forward, or back an error that is passed on. */
+  carries(direction, { column, neuron, input }, point) {
+    if (this.edgeValue("weight", { column, neuron, input }, point) === 0) return false;
+    if (point === null) return true;
+    if (direction === "forward") return this.activation(column - 1, input, point) !== 0;
+    return this.ofPoint(column, neuron, point).error !== 0 && this.ofPoint(column - 1, input, point).error !== 0;
   }
 
   /** Return what marks a neuron that no error passes through, {mark, reason}, or null. */

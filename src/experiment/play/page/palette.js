@@ -2,6 +2,8 @@
 
 const LEVELS = 127; // of color, on each side of 0
 
+export const DECISION_BEFORE = { color: "#8A8A8A", width: 1.6, dash: [0.1, 4] }; // seen on the decision after it, too
+
 const LIGHT = {
   classes: ["#0072B2", "#E69F00"],
   map: { negative: [102, 170, 209], zero: [255, 255, 255], positive: [240, 197, 102], unknown: [200, 200, 200] },

@@ -4,7 +4,7 @@ import { zeroLine } from "./contour.js";
 import { html } from "./dom.js";
 import { tickText } from "./format.js";
 import { GRID, paint, viewOf } from "./maps.js";
-import { palette } from "./palette.js";
+import { DECISION_BEFORE, palette } from "./palette.js";
 
 const AROUND = { left: 44, bottom: 36, top: 8, right: 10 }; // pixels beside the square
 const REACH = 10; // pixels from a point within which a click means it
@@ -28,13 +28,19 @@ export class Plane {
     this.ratio = ratio;
   }
 
+  /** How much of the plane a pixel is, in the units of the inputs. */
+  get pixelSize() {
+    return this.view.side / this.side;
+  }
+
   /** Return a place of the canvas, in pixels, of coordinates. */
   pixel(x, y) {
     const { left, bottom, side } = this.view;
     return [AROUND.left + ((x - left) / side) * this.side, AROUND.top + (1 - (y - bottom) / side) * this.side];
   }
 
-  draw(moment, maps, view) {
+  /** Draw a moment; `before`: z of the output before the step, where the moment is the one after it. */
+  draw(moment, maps, view, before = null) {
     const context = this.canvas.getContext("2d");
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
@@ -46,8 +52,9 @@ export class Plane {
     context.clip();
     this.drawMap(context, maps, shown);
     this.drawLines(context, moment, maps, shown, output);
+    if (before) this.drawZero(context, before, DECISION_BEFORE);
     if (view.validation) this.drawValidation(context);
-    this.drawPoints(context, moment, view);
+    this.drawPoints(context, moment, view, before ? null : moment.batches);
     if (moment.layers.length > 1 && moment.layers[0].outputs <= NUMBERED) this.drawNumbers(context, moment);
     context.restore();
     this.drawAxes(context);
@@ -141,17 +148,17 @@ export class Plane {
     }
   }
 
-  drawPoints(context, moment, view) {
+  drawPoints(context, moment, view, batches) {
     const { count, inputs, classes } = this.run.training;
-    const isSeen = moment.batches && new Set(moment.batches.indices);
+    const isSeen = batches && new Set(batches.indices);
     const { z } = moment.training.passes.at(-1);
     for (let n = 0; n < count; n++) {
       const [x, y] = this.pixel(inputs[2 * n], inputs[2 * n + 1]);
-      context.globalAlpha = !isSeen || isSeen.has(n) || view.point === n ? 1 : 0.3;
-      this.drawPoint(context, x, y, classes[n]);
+      context.globalAlpha = !isSeen || isSeen.has(n) || view.followed === n ? 1 : 0.3;
       if (z[n] > 0 !== classes[n] > 0.5) this.drawCross(context, x, y);
+      this.drawPoint(context, x, y, classes[n]);
       context.globalAlpha = 1;
-      if (n === view.point) this.drawRing(context, x, y);
+      if (n === view.followed) this.drawRing(context, x, y);
     }
   }
 
@@ -167,8 +174,8 @@ export class Plane {
   }
 
   drawCross(context, x, y) {
-    const r = 4.5;
-    this.stroke(context, [[[x - r, y - r], [x + r, y + r]], [[x - r, y + r], [x + r, y - r]]], palette().ink, 1.6, []);
+    const r = 6.5; // beyond the point, which hides its middle
+    this.stroke(context, [[[x - r, y - r], [x + r, y + r]], [[x - r, y + r], [x + r, y - r]]], palette().ink, 1.2, []);
   }
 
   drawRing(context, x, y) {

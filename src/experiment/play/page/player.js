@@ -2,7 +2,7 @@
 
 import { phasesOf } from "./phases.js";
 
-const PHASE_SECONDS = 1.8; // that each part of a watched step lasts
+const PHASE_SECONDS = 3; // that each part of a watched step lasts
 
 export class Player {
   /** @param app {view, views, lastStep, update(changes), goTo(step)} */
@@ -15,9 +15,16 @@ export class Player {
     return this.app.view.phase !== null;
   }
 
+  get isAtLastPhase() {
+    const { app } = this;
+    return this.isWatching && app.view.phase === phasesOf(app.drawn.run.layers).length - 1;
+  }
+
+  /** Play on; a watched step that is at its end has the next step after it. */
   play() {
     const { app } = this;
-    if (!this.isWatching && app.view.step >= app.lastStep) app.goTo(app.firstStep);
+    if (this.isAtLastPhase) app.goTo(app.view.step + 1);
+    else if (!this.isWatching && app.view.step >= app.lastStep) app.goTo(app.firstStep);
     this.elapsed = 0;
     this.last = performance.now();
     cancelAnimationFrame(this.frame);
@@ -58,6 +65,7 @@ export class Player {
     if (this.elapsed < PHASE_SECONDS) return;
     this.elapsed = 0;
     this.movePhase(1);
+    if (this.isAtLastPhase) this.pause();
   }
 
   /** Move by steps; while a step is watched, by its parts. */
@@ -69,14 +77,8 @@ export class Player {
 
   movePhase(count) {
     const { app } = this;
-    const phases = phasesOf(app.drawn.run.layers);
-    const phase = app.view.phase + count;
-    if (phase < 0) return;
-    if (phase < phases.length) app.update({ phase });
-    else {
-      this.pause();
-      app.goTo(app.view.step + 1);
-    }
+    if (count > 0 && this.isAtLastPhase) app.goTo(app.view.step + 1);
+    else app.update({ phase: Math.max(0, app.view.phase + count) });
   }
 
   /** Watch one step, part by part, at the point that is followed, or else at that of the largest loss; or stop. */

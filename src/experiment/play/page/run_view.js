@@ -1,13 +1,15 @@
 // A run whose weights are known: its graph, its plane and the details.
 
-import { detailsOf, nameOf } from "./details.js";
+import { Decision } from "./decision.js";
+import { detailsOf } from "./details.js";
 import { html } from "./dom.js";
 import { formatCount, formatNumber, formatShare } from "./format.js";
 import { Graph } from "./graph.js";
 import { graphLegend, planeLegend } from "./legend.js";
 import { Maps } from "./maps.js";
 import { Moment } from "./moment.js";
-import { captionOf, phasesOf, seenIn } from "./phases.js";
+import { nameOf } from "./names.js";
+import { captionOf, isOfAllPoints, phasesOf, seenIn } from "./phases.js";
 import { Plane } from "./plane.js";
 import { columnSizes, exists } from "./walk.js";
 
@@ -60,8 +62,16 @@ export class RunView {
       this.moment = new Moment(this.run, step);
       this.maps = this.run.isOnPlane ? new Maps(this.run.layers, this.moment.before, this.plane.view) : null;
       this.rows = this.run.rows;
+      this.decision = null;
     }
     return this.moment;
+  }
+
+  /** Return the decision before and after a moment, if it is what a view shows, else null. */
+  decisionOf(moment, { phase }) {
+    if (phase?.kind !== "decision" || !moment.after) return null;
+    this.decision ??= new Decision(moment, this.maps, this.plane?.view);
+    return this.decision;
   }
 
   /** Return the greatest sizes, {edge, error}, of what the graph would show. */
@@ -74,28 +84,37 @@ export class RunView {
     return { edge: largest(edges), error: largest(nodes.map(({ item }) => moment.errorOf(item, point))) };
   }
 
-  /** Return the view as this run can show it, with what the current phase changes. */
+  /**
+   * Return the view as this run can show it, with what the current phase changes: what the edges show, and the point whose
+   * numbers are shown, null for all of the step. The point `followed` has a ring.
+   */
   partOf(view) {
     const phase = view.phase === null ? null : phasesOf(this.run.layers)[view.phase] ?? null;
     const known = (item) => (item && exists(item, this.sizes) ? item : null);
-    const point = view.point !== null && view.point < this.run.training.count ? view.point : null;
-    const kind = phase ? (phase.kind === "update" ? "update" : "weight") : view.kind;
+    const followed = view.point !== null && view.point < this.run.training.count ? view.point : null;
+    const isOfStep = phase !== null && isOfAllPoints(phase);
+    const point = isOfStep ? null : followed;
+    const kind = phase ? (isOfStep ? "update" : "weight") : view.kind;
     const selected = known(view.selected);
-    return { ...view, phase, point, kind, selected, chosen: known(view.hovered) ?? selected };
+    return { ...view, phase, point, followed, kind, selected, chosen: known(view.hovered) ?? selected };
   }
 
   draw(view, scales) {
     const moment = this.momentAt(view.step);
     const part = this.partOf(view);
-    this.point = part.point;
-    this.graph.draw(moment, this.maps, part, seenIn(part.phase, this.run.layers), scales);
-    this.plane?.draw(moment, this.maps, part);
-    this.graphLegend.replaceChildren(...graphLegend(part, scales));
-    this.planeLegend.replaceChildren(...planeLegend(this.run, part));
+    const decision = this.decisionOf(moment, part);
+    const seen = seenIn(part.phase, this.run.layers);
+    this.point = part.followed;
+    this.graph.draw(moment, this.maps, part, seen, scales);
+    if (decision) this.plane?.draw(decision.after, decision.maps, part, decision.z);
+    else this.plane?.draw(moment, this.maps, part);
+    this.graphLegend.replaceChildren(...graphLegend(this.run, part, seen, scales));
+    this.planeLegend.replaceChildren(...planeLegend(this.run, part, decision !== null));
     this.caption.textContent = part.phase ? captionOf(part.phase, moment, part.point) : "";
     this.summary.textContent = this.summaryOf(moment, part);
-    this.shown.textContent = this.shownOf(part);
-    this.showDetails(detailsOf(part.chosen, moment, part.point, part.phase));
+    this.shown.textContent = this.shownOf(part, decision);
+    const decisionLines = decision?.lines(part.followed, this.plane?.pixelSize) ?? null;
+    this.showDetails(detailsOf(part.chosen, moment, part.followed, part.phase, decisionLines));
   }
 
   summaryOf(moment, view) {
@@ -111,8 +130,8 @@ export class RunView {
     return parts.join("  ·  ");
   }
 
-  shownOf({ selected }) {
-    if (!selected || selected.input !== undefined) return "Plane: p, the probability of class 1";
+  shownOf({ selected }, decision) {
+    if (!selected || selected.input !== undefined) return `Plane: p, the probability of class 1${decision ? ", after the step" : ""}`;
     return `Plane: what ${nameOf(selected, this.run)} computes, and its line z = 0 dotted; Escape shows the output`;
   }
 
