@@ -8,6 +8,7 @@ import numpy as np
 
 from experiment.play.page_files import content_type, page_files
 
+Net = list[tuple[np.ndarray, np.ndarray]]  # weight and bias of each layer
 SITE = "http://page.test/"
 # As TensorBoard's plugin_entry.html, whose content policy this is, too.
 POLICY = "default-src 'self'; style-src 'self' 'unsafe-inline'; script-src 'self' 'nonce-entry'"
@@ -20,6 +21,14 @@ def settled(page: Any) -> Any:
     page.locator(".summary:not(:empty)").first.wait_for()
     page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))")
     return page
+
+
+def details(page: Any) -> str:
+    return settled(page).locator(".details").first.inner_text()
+
+
+def step(page: Any) -> int:
+    return int(settled(page).get_by_role("spinbutton", name="Step").input_value())
 
 
 class Site:
@@ -57,9 +66,9 @@ class Site:
 
 
 def made_up(
-    layers: list[tuple[np.ndarray, np.ndarray]], activation: str, points: np.ndarray, classes: np.ndarray, **facts: Any
+    layers: Net, activation: str, points: np.ndarray, classes: np.ndarray, after: Net | None = None, **facts: Any
 ) -> dict[str, Any]:
-    """A run of a net, weight and bias of each layer, of one step that changes nothing."""
+    """A run of a net, weight and bias of each layer, of one step that changes nothing unless ``after`` is given."""
     described, offset = [], 0
     for number, (weight, _) in enumerate(layers, 1):
         (outputs, inputs), bias = weight.shape, offset + weight.size
@@ -67,7 +76,9 @@ def made_up(
         layer = {"name": f"fc{number}", "inputs": inputs, "outputs": outputs, "activation": function}
         described.append({**layer, "weight": offset, "bias": bias})
         offset = bias + outputs
-    row = np.concatenate([part.ravel() for layer in layers for part in layer])
+    weights = np.stack(
+        [np.concatenate([part.ravel() for layer in net for part in layer]) for net in (layers, after or layers)]
+    )
     rows = np.hstack([points, classes[:, None]])
     manifest = {
         **{"format": 1, "first": 0, "steps": 1, "model": {"kind": "mlp", "layers": described}, "size": offset},
@@ -75,5 +86,5 @@ def made_up(
         **{"points": {"training": len(points), "validation": 0}, "batches": False, "accumulate": 1, "note": None},
         **{"optimizer": "w′ by nothing", "series": [], **facts},
     }
-    blobs = {"training": rows.astype("<f4").tobytes(), "weights": np.stack([row, row]).astype("<f4").tobytes()}
+    blobs = {"training": rows.astype("<f4").tobytes(), "weights": weights.astype("<f4").tobytes()}
     return {"manifest": manifest, "blobs": blobs, "series": {}}

@@ -3,10 +3,13 @@
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from experiment.play.html import make_page
+from experiment.play.run_log import RunLog
 from tests.play.browser import SITE
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -52,3 +55,15 @@ def _pages(browser: Any) -> Iterator[Callable[..., Any]]:
     for context in contexts:
         context.close()
     assert problems == []
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[..., str]:
+    """Writes the page of runs, and returns its address."""
+
+    def write(*directories: Path) -> str:
+        page = tmp_path / "page.html"
+        page.write_text(make_page([RunLog(directory, directory.name) for directory in directories]), "utf-8")
+        return page.as_uri()
+
+    return write

@@ -92,16 +92,25 @@ def test_each_number_of_the_explanation_is_on_the_page(open_page, run, monkeypat
     watched: dict[str, list[list[float]]] = {}
     settled(page).keyboard.press("w")
     page.keyboard.press("p")
-    for _ in range(7):
-        for line in settled(page).locator(".details pre").inner_text().splitlines():
-            if found := re.match(r"(fc\d  \d)  (.*)", line):
-                watched.setdefault(found[1], []).append(numbers(found[2]))
+    for _ in range(8):
+        part = settled(page).locator(".details pre").inner_text()
+        for line in part.splitlines():
+            if found := re.match(r"(fc\d  (?:\d|output))  (.*)", line):
+                row = found[2].partition("   (relu")[0]
+                watched.setdefault(found[1].replace("output", "1"), []).append(numbers(row))
         page.keyboard.press(".")
     for text, index in ((forward, 0), (back, 1)):
         rows = re.findall(r"^   (fc\d  \d)  (.*)$", text, re.MULTILINE)
         assert len(rows) == 9
         for name, row in rows:
             assert watched[name][index] == numbers(row)
+
+    weights = {name: numbers(row) for name, row in re.findall(r"^   (fc\d  w[₀-₉]+)(.*)$", update, re.MULTILINE)}
+    name, row = max(weights.items(), key=lambda item: abs(item[1][-1] - item[1][-2]))
+    example = part.partition("The weight that changes most: ")[2]
+    assert example.startswith(f"{name.replace('  ', ' ')}, from ")
+    _, *lines = example.replace("over the 4 points", "").splitlines()
+    assert numbers("\n".join(lines[:3])) == row
 
     page.keyboard.press("Escape")
     field = settled(page).get_by_role("spinbutton", name="Point")

@@ -1,36 +1,11 @@
 """The page in a real browser: played, scrubbed, pointed at, typed to, beside another run, live, and from disk."""
 
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 
-from experiment.play.html import make_page
 from experiment.play.run_log import RunLog
-from tests.play.browser import SITE, Site, made_up, settled
+from tests.play.browser import SITE, Site, details, made_up, settled, step
 from tests.runs.test_tensorboard import eventually, tensorboard
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Callable[..., str]:
-    """Writes the page of runs, and returns its address."""
-
-    def write(*directories: Path) -> str:
-        page = tmp_path / "page.html"
-        page.write_text(make_page([RunLog(directory, directory.name) for directory in directories]), "utf-8")
-        return page.as_uri()
-
-    return write
-
-
-def details(page: Any) -> str:
-    return settled(page).locator(".details").first.inner_text()
-
-
-def step(page: Any) -> int:
-    return int(settled(page).get_by_role("spinbutton", name="Step").input_value())
 
 
 def test_a_run_is_played_and_scrubbed_by_keys_and_by_mouse(open_page, file, short_run):
@@ -94,22 +69,6 @@ def test_a_point_that_is_clicked_is_followed(open_page, file, short_run):
         assert page.get_by_role("spinbutton", name="Point").input_value() == str(index)
     page.get_by_role("button", name="all points").click()
     assert details(page).startswith("Step 0")
-
-
-def test_one_step_is_watched_part_by_part(open_page, file, short_run):
-    page = settled(open_page(file(short_run)))
-    page.keyboard.press("w")
-    page.keyboard.press("p")
-    captions, flows = [], []
-    for _ in range(6):
-        captions.append(settled(page).locator(".caption").inner_text())
-        flows.append([page.locator(f".pulse.{way}").count() for way in ("forward", "back")])
-        page.keyboard.press(".")
-    starts = ["1 Forward: fc1", "1 Forward: fc2", "2 Loss", "3 Error: at the output", "3 Error passed back", "4 Update"]
-    assert [caption[: len(start)] for caption, start in zip(captions, starts, strict=True)] == starts
-    assert flows == [[8, 0], [4, 0], [0, 0], [0, 0], [0, 4], [0, 0]]
-    assert step(page) == 1
-    assert page.locator(".caption").inner_text() == ""
 
 
 def test_the_graph_is_walked_with_the_arrow_keys(open_page, file, short_run):
