@@ -25,7 +25,7 @@ def show_error_passed_back(page: Page, frame: FrameLocator) -> None:
     frame.get_by_role("button", name="Pause").click()
     for _ in range(4):  # two layers forward, the loss, the output
         page.keyboard.press(".")
-    page.wait_for_timeout(100)
+    page.wait_for_timeout(2300)  # until the arrow heads are spread over the edges
 
 
 def show_neuron(page: Page, frame: FrameLocator) -> None:

@@ -11,7 +11,7 @@ export function makeMarks({ neuron, input }) {
   const late = ((neuron + input) % STAGGERED) / STAGGERED;
   const arrows = Array.from({ length: COUNT }, (_, i) => {
     const style = `animation-delay: ${((i + late) * SECONDS) / COUNT}s`;
-    return svg("path", { class: "arrow", d: "M7 0L-5 5.5L-5 -5.5Z", style });
+    return svg("path", { class: "arrow", d: "M8 0L-6 7L-6 -7Z", style });
   });
   return svg("g", { class: "marks" }, ...arrows);
 }
