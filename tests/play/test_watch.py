@@ -24,11 +24,16 @@ PARTS = [
 ]
 
 
-def trained(shares: np.ndarray, rate: float = 0.5) -> tuple[Any, Net, np.ndarray]:
+# The same run, but that each gradient of a weight has the other sign.
+MIRRORED = ([(-weight, bias) for weight, bias in NET], -POINTS, 1 - CLASSES)
+
+
+def trained(shares: np.ndarray, run: tuple[Net, Any, Any] = (NET, POINTS, CLASSES)) -> tuple[Any, Net, np.ndarray]:
     """Return what the chain rule computes in a step, the net after it, and ℓ of each point after it."""
-    layers, losses = backpropagate(NET, "relu", POINTS, CLASSES, shares)
-    after = [(each.weight - rate * each.weight_gradient, each.bias - rate * each.bias_gradient) for each in layers]
-    return (layers, losses), after, backpropagate(after, "relu", POINTS, CLASSES, shares)[1]
+    net, points, classes = run
+    layers, losses = backpropagate(net, "relu", points, classes, shares)
+    after = [(each.weight - each.weight_gradient / 2, each.bias - each.bias_gradient / 2) for each in layers]
+    return (layers, losses), after, backpropagate(after, "relu", points, classes, shares)[1]
 
 
 def watch(page: Any, part: int) -> Any:
@@ -44,9 +49,10 @@ def watch(page: Any, part: int) -> Any:
 def watched(open_page):
     """Opens the made-up run and watches its step at a point, up to a part."""
 
-    def open_(part: int, point: int = 0, **facts: Any) -> Any:
+    def open_(part: int, point: int = 0, of: Any = (NET, POINTS, CLASSES), **facts: Any) -> Any:
         blobs = facts.pop("blobs", {})
-        run = made_up(NET, "relu", POINTS, CLASSES, **facts)
+        net, points, classes = of
+        run = made_up(net, "relu", points, classes, **facts)
         run["blobs"] |= blobs
         return watch(open_page(f"{SITE}#point={point}", Site({"run": run})), part)
 
@@ -80,6 +86,16 @@ def test_each_part_has_its_number_and_shows_what_has_happened(watched):
     assert page.locator(".caption").inner_text() == ""
 
 
+def test_no_error_goes_on_from_a_neuron_that_has_none(watched):
+    rng = np.random.default_rng(2)
+    net = [(rng.normal(size=shape), np.zeros(shape[0])) for shape in ((5, 2), (5, 5), (1, 5))]
+    run = (net, POINTS, CLASSES)
+    first, second, _ = (np.count_nonzero(layer.error[0]) for layer in trained(np.full(20, 1 / 20), run)[0][0])
+    assert 0 < first < 5
+    assert 0 < second < 5
+    assert watched(6, of=run).locator(".marks.back").count() == first * second
+
+
 def test_a_neuron_that_is_off_says_why_it_gets_no_error(watched):
     rows = watched(4).locator(".details pre").inner_text().splitlines()
     active = trained(np.full(20, 1 / 20))[0][0][0].z[0] > 0
@@ -103,9 +119,10 @@ def test_the_error_comes_with_the_arrow_heads(watched):
     assert "error passed back, none where δ is 0" in page.locator(".graph-side .legend").inner_text()
 
 
-def test_the_update_is_that_of_all_points_with_the_most_changed_weight_as_an_example(watched):
+@pytest.mark.parametrize("of", [(NET, POINTS, CLASSES), MIRRORED])
+def test_the_update_is_that_of_all_points_with_the_most_changed_weight_as_an_example(watched, of):
     shares = np.full(20, 1 / 20)
-    (layers, losses), after, losses_after = trained(shares)
+    (layers, losses), after, losses_after = trained(shares, of)
     changes = [np.abs(each.weight_gradient) for each in layers]
     index = int(changes[1].max() > changes[0].max())
     layer = layers[index]
@@ -116,7 +133,7 @@ def test_the_update_is_that_of_all_points_with_the_most_changed_weight_as_an_exa
     other_way, same_way = (own * gradient < 0).argmax(), (own * gradient > 0).argmax()
     rising = (losses_after > losses).argmax()
     for point in {other_way, same_way, rising, (losses_after < losses).argmax()}:
-        page = watched(5, point, after=after)
+        page = watched(5, point, of, after=after)
         title, _, heading, *lines = details(page).splitlines()
         assert title == "Step 0: the update, from 20 points"
         assert heading.startswith(f"The weight that changes most: fc{index + 1} {name}, from ")
@@ -178,6 +195,20 @@ def test_the_decision_is_shown_before_and_after_the_step(open_page, shift, words
     assert "decision, where p = 0.5" in settled(page).locator(".plane-side .legend").inner_text()
 
 
+def test_the_distance_of_two_lines_is_that_of_their_places(open_page):
+    """Computed from places that lie close on each line."""
+    rng = np.random.default_rng(0)
+    lines = rng.uniform(0, 10, (2, 4, 4))
+    page = open_page(SITE, Site({}))
+    compute = 'async (lines) => (await import("/page/contour.js")).distance(...lines)'
+    along = np.linspace(0, 1, 2001)[:, None, None]
+    places = [(line[:, :2] + along * (line[:, 2:] - line[:, :2])).reshape(-1, 2) for line in lines]
+    corners = [line[:, :2] for line in lines]
+    away = [np.linalg.norm(corners[one][:, None] - places[1 - one][None], axis=-1).min(axis=1).max() for one in (0, 1)]
+    assert page.evaluate(compute, lines.tolist()) == pytest.approx(max(away), abs=1e-4)
+    assert page.evaluate(compute, [lines[0].tolist(), []]) is None
+
+
 def test_the_watch_stops_at_its_end_and_play_goes_on(open_page, file, short_run):
     page = settled(open_page(file(short_run)))
     page.clock.install()
@@ -191,6 +222,22 @@ def test_the_watch_stops_at_its_end_and_play_goes_on(open_page, file, short_run)
     page.keyboard.press("p")
     page.clock.run_for(2000)
     assert page.get_by_role("spinbutton", name="Step").input_value() == "5"
+
+
+def test_without_an_update_the_watch_says_so(open_page):
+    """At the end of what is recorded, in a step that changes nothing, and where weights are not finite."""
+    broken = [(weight * np.nan, bias) for weight, bias in NET]
+    same, diverged = (made_up(NET, "relu", POINTS, CLASSES, after) for after in (None, broken))
+    site = Site({"same": same, "diverged": diverged})
+    for view, words in (
+        ("run=same&step=1", "The end of what is recorded: no update follows."),
+        ("run=same", "No weight changes."),
+        ("run=diverged", "The new weights are not finite."),
+    ):
+        assert words in details(watch(open_page(f"{SITE}#{view}", site), 5))
+    page = watch(open_page(f"{SITE}#run=same&step=1", site), 6)
+    assert page.locator(".caption").inner_text() == "No update follows: this is the end of what is recorded."
+    assert "The line does not move." in details(watch(open_page(f"{SITE}#run=same", site), 6))
 
 
 def test_a_neuron_has_a_name_and_a_value_and_the_output_one_name(watched):

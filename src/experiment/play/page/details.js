@@ -4,6 +4,7 @@ import { formatCount, formatNumber, formatShare } from "./format.js";
 import { biasLines, edgeLines, errorLine, errorLines, forwardLines, lossOf, outputErrorOf, tablesOf } from "./formulas.js";
 import { norm } from "./moment.js";
 import { nameOf } from "./names.js";
+import { isOfAllPoints } from "./phases.js";
 import { updateDetails } from "./update.js";
 
 const MAX_NEURONS = 8; // of a layer whose numbers are written one after another
@@ -18,10 +19,10 @@ const MAX_NEURONS = 8; // of a layer whose numbers are written one after another
 export function detailsOf(item, moment, point, phase = null, decisionLines = null) {
   const where = point === null ? "" : `, at point ${point}`;
   if (item) return { title: nameOf(item, moment.run) + where, ...itemDetails(item, moment, point) };
-  if (phase?.kind === "update") return { ...updateDetails(moment, point), tables: [] };
   if (decisionLines) return { title: `Step ${moment.step}: the decision before and after it`, lines: decisionLines, tables: [] };
+  if (phase && isOfAllPoints(phase)) return { ...updateDetails(moment, point), tables: [] };
   if (point === null) return { title: `Step ${moment.step}`, lines: stepLines(moment), tables: [] };
-  const lines = phase?.column ? phaseLines(phase, moment, point) : pointLines(moment, point);
+  const lines = phase ? phaseLines(phase, moment, point) : pointLines(moment, point);
   return { title: `Point ${point}`, lines, tables: [] };
 }
 

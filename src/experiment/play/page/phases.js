@@ -39,6 +39,7 @@ export function seenIn(phase, layers) {
 
 /** Return a sentence that says what happens in a phase, with the numbers of the step or of the point that is followed. */
 export function captionOf(phase, moment, point) {
+  if (isOfAllPoints(phase) && !moment.after) return "No update follows: this is the end of what is recorded.";
   return CAPTIONS[phase.kind](phase.column, moment, point);
 }
 
@@ -75,8 +76,7 @@ function updateCaption(_, { batch }) {
 }
 
 function decisionCaption(_, { loss, lossAfter }) {
-  const change = lossAfter === null ? "" : ` L = ${formatNumber(loss)} → ${formatNumber(lossAfter)}.`;
-  return `5 The decision moves: new weights, so p = 0.5 lies elsewhere.${change}`;
+  return `5 The decision moves: new weights, so p = 0.5 lies elsewhere. L = ${formatNumber(loss)} → ${formatNumber(lossAfter)}.`;
 }
 
 function placeOf(column, layers) {

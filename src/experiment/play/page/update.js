@@ -15,7 +15,7 @@ export function updateDetails(moment, point) {
 
 function exampleLines(moment, point) {
   const item = moment.mostChanged;
-  if (!item) return ["No weight changes."];
+  if (!item) return [moment.after.every(Number.isFinite) ? "No weight changes." : "The new weights are not finite."];
   const where = point === null ? "" : `, at point ${point}`;
   return [
     `The weight that changes most: ${nameOf(item, moment.run)}${where}`,
