@@ -23,10 +23,8 @@ from tests.conftest import ROOT, metrics
 from tests.faults import result
 from tests.sweeps import slurm_standin
 
-SHORT = [
-    "trainer.max_epochs=5",
-    *(f"callbacks.{name}=null" for name in ("backprop", "graph", "play", "decision_boundary")),
-]
+VIEWS = ("backprop", "graph", "play", "decision_boundary")
+SHORT = ["trainer.max_epochs=5", *(f"callbacks.{name}=null" for name in VIEWS)]
 # A part of a configuration that records an environment variable of the process that trains.
 POLICY = {"extras": {"policy": "${oc.env:OMP_WAIT_POLICY,active}"}}
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
@@ -234,7 +232,11 @@ def test_a_search_in_batches_does_not_depend_on_the_launcher(train):
 def test_jobs_are_launched_in_batches(train):
     assert train("-m", "seed=0,1,2", *SHORT, "hydra.sweeper.max_batch_size=2", "hydra.sweep.dir=sweep") == 0
     assert [row["status"] for row in rows("sweep")] == ["finished"] * 3
-    assert metrics(Path("sweep/callbacks.backprop=null,callbacks.decision_boundary=null,callbacks.graph=null,seed=2"))
+    assert metrics(
+        Path(
+            "sweep/callbacks.backprop=null,callbacks.decision_boundary=null,callbacks.graph=null,callbacks.play=null,seed=2"
+        )
+    )
 
 
 @pytest.mark.parametrize("key", ["workers", "max_batch_size"])
