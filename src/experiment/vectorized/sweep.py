@@ -82,20 +82,21 @@ class JobTrainer:
             self.reasons[reason] += count
 
     def _group(self, tasks: Sequence[Task], indices: Sequence[int]) -> Iterator[list[list[int]]]:
-        """Yield the groups of runs that may be trained together; those that differ in sizes of their data in one."""
-        similar: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+        """Yield the groups of runs of one structure, those together that differ in sizes of their data alone."""
+        groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for index in indices:
             config = tasks[index].composition.compose()
             try:
                 check_configuration(config)
+                groups[structure(config), _position(tasks[index].directory)].append(index)
             except NotVectorizable as reason:
                 self._leave(1, str(reason))
-                continue
-            what = structure(config, with_sizes=False)
+        similar: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
+        for (_, position), group in groups.items():
+            what = structure(tasks[group[0]].composition.compose(), with_sizes=False)
             self.with_script |= "__main__." in what
-            similar[f"{what} {_position(tasks[index].directory)}"][structure(config)].append(index)
-        for groups in similar.values():
-            yield [*groups.values()]
+            similar[what, position].append(group)
+        yield from similar.values()
 
     def _split_similar(self, tasks: Sequence[Task], groups: list[list[int]]) -> Iterator[list[int]]:
         """Yield the batches of groups that differ in sizes of their data: of all together, where that is the same."""
