@@ -226,6 +226,22 @@ def test_a_flipped_bit_is_seen_or_does_no_harm(saved):
     assert faults.flip(saved, 400) > 100
 
 
+def test_an_entry_that_is_marked_as_a_folder_is_seen(saved):
+    """A single bit marks it, and torch would read it as if it had no bytes."""
+    whole = saved.read_bytes()
+    with zipfile.ZipFile(saved) as archive:
+        start, entries = archive.start_dir, len(archive.infolist())
+    for _ in range(entries):
+        name, extra, comment = (int.from_bytes(whole[start + at : start + at + 2], "little") for at in (28, 30, 32))
+        marked = bytearray(whole)
+        marked[start + 38] |= 0x10
+        saved.write_bytes(marked)
+        assert load_checkpoint(saved) is None
+        start += 46 + name + extra + comment
+    saved.write_bytes(whole)
+    assert load_checkpoint(saved)
+
+
 def test_a_damaged_checkpoint_is_passed_over_for_the_newest_whole_one(run, capfd):
     straight = run("trainer.max_epochs=50", name="straight")
     directory = run("trainer.max_epochs=30")

@@ -22,6 +22,7 @@ from experiment.runs.recorded import is_plain_file
 log = logging.getLogger(__name__)
 LOG_FILE_ONLY = logging.getLogger("run")
 
+FOLDER = 0x10  # among the attributes of an entry of a zip file
 HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
 PLAIN = {type(None), str, bytes, bool, int, float, complex, torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype}
 # NumPy's numbers and arrays are plain data too, but torch does not know it.
@@ -103,6 +104,11 @@ def _can_be_loaded(value: Any) -> bool:
     return True
 
 
+def _is_written_by_torch(entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry is not compressed, and not marked as a folder: torch would read that as if it had no bytes."""
+    return entry.compress_type == zipfile.ZIP_STORED and not entry.external_attr & FOLDER
+
+
 def state_name(checkpoint: dict[str, Any]) -> str:
     """Return the name of the moment of training that a checkpoint holds: each has another one within a run."""
     batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"]
@@ -140,8 +146,7 @@ def load_checkpoint(path: Path, structure: Mapping[str, type] = STRUCTURE) -> di
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            is_packed = any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist())  # torch packs none
-            if is_packed or archive.testzip() is not None:
+            if not all(map(_is_written_by_torch, archive.infolist())) or archive.testzip() is not None:
                 return None
         content = dict(torch.load(path, map_location="cpu", weights_only=True))
         return content if all(isinstance(content[key], kind) for key, kind in structure.items()) else None
