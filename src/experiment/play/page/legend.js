@@ -5,11 +5,16 @@ import { shortNumber } from "./format.js";
 import { KINDS } from "./kinds.js";
 import { DECISION_BEFORE, palette } from "./palette.js";
 
-const FLOWS = { forward: "activation passed on, none where it is 0", back: "error passed back, none where δ is 0" };
+// How the arrow heads on the edges look, and what they mean.
+const FLOWS = {
+  forward: ["M8 1L16 5L8 9Z", "activation passed on, none where it is 0"],
+  back: ["M16 1L8 5L16 9Z", "error passed back, none where δ is 0"],
+};
 
 /** Return the legend of the graph; `seen`: what `seenIn` returns. */
 export function graphLegend(run, { kind, point }, seen, scales) {
   const { signs, ink } = palette();
+  const [arrow, flow] = FLOWS[seen.flow?.direction] ?? [];
   const hasErrors = seen.errors <= run.layers.length;
   const what = kind === "gradient" && point !== null ? `gradient ∂ℓ/∂w of point ${point}` : KINDS[kind];
   const error = point === null ? "‖∂L/∂z‖ over the step's points" : `δ at point ${point}`;
@@ -17,7 +22,7 @@ export function graphLegend(run, { kind, point }, seen, scales) {
     html("span", {}, `Line: ${what}, thickest ${shortNumber(scales.edge)}`),
     key(sample("M0 5H28", { stroke: signs.positive, "stroke-width": 3 }), "positive"),
     key(sample("M0 5H28", { stroke: signs.negative, "stroke-width": 3, "stroke-dasharray": "7 4" }), "negative"),
-    ...(seen.flow ? [key(sample("M8 1L16 5L8 9Z", { fill: ink }, 20), FLOWS[seen.flow.direction])] : []),
+    ...(seen.flow ? [key(sample(arrow, { fill: ink }, 20), flow)] : []),
     ...(hasErrors ? [html("span", {}, `Frame: error passed back, ${error}, thickest ${shortNumber(scales.error)}`)] : []),
     ...(run.isOnPlane ? [html("span", {}, "In a node: what the neuron computes over the plane")] : []),
   ];
