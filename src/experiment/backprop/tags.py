@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from experiment.backprop.pictures import draw_backpropagation
 from experiment.runs.callback import View, step_index
+from experiment.runs.layers import named_layers, tag_name
 from experiment.runs.logger import tensorboard_loggers
 from experiment.runs.pictures import FinishedRun, render
 
@@ -53,9 +54,8 @@ class Backprop(View):
         self.copies = _count_copies(trainer, batch_idx)
         if trainer.loggers and not self.hooks and _is_due(trainer, self.every_n_steps):
             self.hooks = [
-                module.register_forward_hook(functools.partial(self._hook_output, _tag_name(name)))
-                for name, module in pl_module.named_modules()
-                if name and next(module.parameters(recurse=False), None) is not None
+                layer.register_forward_hook(functools.partial(self._hook_output, tag_name(name)))
+                for name, layer in named_layers(pl_module)
             ]
 
     def _hook_output(self, layer: str, module: nn.Module, inputs: Any, output: Any) -> None:
@@ -152,12 +152,7 @@ def _norm(values: Tensor) -> Tensor:
 
 
 def _named_parameters(module: LightningModule) -> Iterator[tuple[str, nn.Parameter]]:
-    return ((_tag_name(name), parameter) for name, parameter in module.named_parameters())
-
-
-def _tag_name(name: str) -> str:
-    """Return the name of a layer or parameter as tags have it."""
-    return name.removeprefix("net.")
+    return ((tag_name(name), parameter) for name, parameter in module.named_parameters())
 
 
 def _log_histogram(trainer: Trainer, tag: str, values: Tensor) -> None:

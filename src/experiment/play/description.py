@@ -9,6 +9,8 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
+from experiment.runs.layers import named_layers, tag_name
+
 
 @dataclass
 class Description:
@@ -33,18 +35,17 @@ def describe_layers(trainer: Trainer, module: LightningModule, reason: str) -> D
     """Return the modules that hold parameters themselves, by the names that tags have; ``reason``: why no more."""
     layers = [
         {
-            "name": name.removeprefix("net."),
+            "name": tag_name(name),
             "type": type(layer).__name__,
             "parameters": [
                 {
-                    "name": f"{name}.{parameter}".removeprefix("net."),
+                    "name": tag_name(f"{name}.{parameter}"),
                     "shape": [] if is_lazy(values) else list(values.shape),
                 }
                 for parameter, values in layer.named_parameters(recurse=False)
             ],
         }
-        for name, layer in module.named_modules()
-        if name and next(layer.parameters(recurse=False), None) is not None
+        for name, layer in named_layers(module)
     ]
     model = {"kind": "layers", "reason": reason, "layers": layers}
     return Description({"format": 1, "model": model, "precision": str(trainer.precision), "note": None})

@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.numbers import FLOAT32
 
 BLOCK = 2**16  # bytes that are read at once
 MAX_LINE = 2**22  # bytes
-MAX_NUMBER = 1e38  # the limit of what becomes float32
 
 
 class Stream(Protocol):
@@ -129,7 +129,7 @@ class CsvRows:
             number = float(text)
         except ValueError:
             number = float("nan")
-        if not -MAX_NUMBER <= number <= MAX_NUMBER or "_" in text:
+        if not -FLOAT32 <= number <= FLOAT32 or "_" in text:
             reason = f"{_shorten(text)} is no finite number" if text.strip() else "no number, but an empty cell"
             raise self.lines.error(reason, self.columns[column])
         return number

@@ -87,6 +87,8 @@ def check_inputs(config: DictConfig) -> None:
     from experiment.configuration import targets
 
     keys = [*_file_keys(config)]
+    if not keys:
+        return
     for key in keys:
         read_input(config, key)
     with isolate_rng():
