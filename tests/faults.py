@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,6 +107,29 @@ def start(
                 until = time.monotonic() + kill_after
         os.kill(child, number)
     return wait(child)
+
+
+def assert_resumes_exactly(
+    arguments: Sequence[str], place: Path, kill_after: Callable[..., None], batches: Sequence[int]
+) -> None:
+    """A run that is killed after each of these batches, and resumed, equals one that is never killed, bit for bit.
+
+    Args:
+        arguments: of ``train.py``.
+        place: a directory for the directories of both runs.
+        kill_after: the fixture of that name.
+        batches: counted anew by each start.
+    """
+    assert start(arguments, place / "straight") == 0
+    for batch in batches:
+        kill_after(batch)
+        assert start(arguments, place / "killed") == -signal.SIGKILL
+    kill_after(None)
+    assert start(arguments, place / "killed") == 0
+    began = steps(place / "killed")
+    assert began == sorted({*began}), began
+    assert len(began) == len(batches) + 1
+    assert result(place / "killed") == result(place / "straight")
 
 
 def result(directory: Path) -> dict[str, Any]:

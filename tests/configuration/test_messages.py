@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from experiment.runs import checks
 from tests.conftest import ROOT
 
 WRONG = {
@@ -110,6 +111,18 @@ def test_a_wrong_value_among_good_ones_starts_nothing(train, capfd, elsewhere):
     assert "optimizer.lr=-3: a number ≥ 0" in error
     assert "model.hidden=[0]" in error
     assert "data=line,disc: one of circle" in error
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("wrong", ["optimizer.lr=0.1,-3", "model.activation=relu,x", "+callbacks.a._target_=no.Such"])
+def test_the_errors_of_many_runs_are_those_of_few(train, capfd, monkeypatch, elsewhere, wrong):
+    """Many runs are checked in one go, few without torch first."""
+    messages = []
+    for few in (1, 64):
+        monkeypatch.setattr(checks, "FEW", few)
+        assert train("-m", "seed=0,1", wrong) == 1
+        messages.append(capfd.readouterr().err)
+    assert messages[0] == messages[1] != ""
     assert list(elsewhere.iterdir()) == []
 
 

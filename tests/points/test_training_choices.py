@@ -1,7 +1,6 @@
 """Each choice of how a net is trained, beside a plain loop that makes the same one: bit for bit."""
 
 import itertools
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -127,15 +126,7 @@ def test_a_choice_is_resumed_bit_for_bit(elsewhere, kill_after, name):
     overrides = ["callbacks=early_stopping", *PLATEAU] if name == "early stopping" else SCHEDULERS[name][0]
     batches = ["data.batch_size=30", "trainer.accumulate_grad_batches=3", "checkpoint.every_n_seconds=0"]
     start = [*overrides, *batches, MONITOR, "trainer.max_epochs=20"]
-    assert faults.start(start, elsewhere / "straight") == 0
-    for batch in (22, 61):
-        kill_after(batch)
-        assert faults.start(start, elsewhere / "killed") == -signal.SIGKILL
-    kill_after(None)
-    assert faults.start(start, elsewhere / "killed") == 0
-    first, *resumed = faults.steps(elsewhere / "killed")
-    assert first < resumed[0] < resumed[1]
-    assert faults.result(elsewhere / "killed") == faults.result(elsewhere / "straight")
+    faults.assert_resumes_exactly(start, elsewhere, kill_after, (22, 61))
 
 
 @pytest.mark.parametrize("name", ["step", "plateau"])

@@ -112,15 +112,7 @@ def test_a_schedule_up_to_the_end_goes_on_but_is_not_extended(elsewhere, run, tr
     assert "Traceback" not in error
     assert snapshot(directory) == before
     start = [*arguments, "trainer.max_epochs=6", "checkpoint.every_n_seconds=0"]
-    assert faults.start(start, elsewhere / "straight") == 0
-    for batch in (13, 29):
-        kill_after(batch)
-        assert faults.start(start, elsewhere / "killed") == -signal.SIGKILL
-    kill_after(None)
-    assert faults.start(start, elsewhere / "killed") == 0
-    first, *resumed = faults.steps(elsewhere / "killed")
-    assert first < resumed[0] < resumed[1]
-    assert faults.result(elsewhere / "killed") == faults.result(elsewhere / "straight")
+    faults.assert_resumes_exactly(start, elsewhere, kill_after, (13, 29))
 
 
 OVERFITS = ["data.num_points=20", "data.noise=0.2", "optimizer=adam", "optimizer.lr=0.05", "seed=1"]

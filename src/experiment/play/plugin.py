@@ -22,7 +22,7 @@ from experiment.play.tags import PLUGIN
 
 log = logging.getLogger(__name__)
 
-MAX_SCALARS = 10_000  # of a tag; TensorBoard itself keeps 1,000 unless it is told otherwise
+MAX_SCALARS = 10_000  # of a tag; TensorBoard itself keeps 1,000 by default
 Handler = Callable[["BackpropagationPlugin", Request], Response]
 
 
@@ -32,7 +32,7 @@ def _respond(request: Request, content: Any, content_type: str, code: int = 200)
 
 
 def _route(handler: Handler) -> Handler:
-    """Answer what a run has not recorded with 404, any other error with 500, in words; TensorBoard goes on."""
+    """Answer what a run has not recorded with 404, any other error with 500, in words; TensorBoard continues."""
 
     @functools.wraps(handler)
     def answer(plugin: "BackpropagationPlugin", request: Request) -> Response:

@@ -32,7 +32,7 @@ class Recorder(View):
     logged in chunks; one ends wherever a checkpoint is saved, so that a run that resumes there logs each step once.
 
     Args:
-        max_numbers: a run with more weights × steps than that records none, and says so.
+        max_numbers: a run with more weights × steps than that records none, and logs the reason.
 
     Raises:
         ValueError: it is not a whole number ≥ 0.

@@ -30,7 +30,7 @@ class Outcome:
     Attributes:
         batch: its number.
         complete: the positions in it of the runs that are complete.
-        failure: why the others are not, ``None`` where each says so itself.
+        failure: why the batch ended early; ``None``: it did not, and the others were dropped from it, or not locked.
     """
 
     batch: int
