@@ -21,7 +21,7 @@ CASES = {
     "lines and noise": ["data.line=[1,1,0],[0.5,-2,0.3]", "data.noise=0,0.2", "trainer.max_epochs=60"],
     "curves": ["data=curve", "data.curve=sin(3*x)/2,x**2,0.25", "trainer.max_epochs=20"],
     "shapes": ["data=circle,moons", "data.noise=0.1,0.3", "trainer.max_epochs=20"],
-    "lines of which one is not learned": ["data.line=[1,1,0],[1,1,5]", "seed=0,1", "trainer.max_epochs=60"],
+    "lines of which one is not learned": ["data.line=[1,1,0.1],[1,1,5]", "seed=0,1", "trainer.max_epochs=60"],
     "numbers of points": ["data.num_points=50,100,150", "data.num_val=30,70", "seed=0,1", "trainer.max_epochs=20"],
     "numbers of points that have no small multiple": ["data.num_points=50,101", "seed=0,1", "trainer.max_epochs=5"],
     "mini-batches of numbers of points": [
