@@ -1,29 +1,25 @@
 """The LightningModules of several runs as one, whose steps compute the steps of all of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
-from lightning.pytorch.utilities.model_helpers import _ModuleMode, is_overridden
-from lightning.pytorch.utilities.signature_utils import is_param_in_hook_signature
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import functional_call
 from typing_extensions import override
 
 from experiment.vectorized.optimizers import StackedOptimizer
 from experiment.vectorized.recorder import Means, Recorder, Rule
 from experiment.vectorized.refusal import NotVectorizable
-from experiment.vectorized.streams import DropoutFromStreams, Streams
+from experiment.vectorized.step import CallableStep, MappedStep, Scores, TrainingResult
+from experiment.vectorized.streams import Streams
 from experiment.vectorized.trainer_view import TrainerView
-
-Scores = dict[str, Tensor]  # by name, one for each run
 
 
 class StackedModule(LightningModule):
     """Several modules of one structure, whose parameters are stacked: row i of each belongs to run i.
-
-    A step is the step of the first module, mapped over the runs by ``torch.func``.
 
     Args:
         models: of the runs.
@@ -31,6 +27,8 @@ class StackedModule(LightningModule):
         streams: from which dropout draws.
 
     Attributes:
+        step: of one module, mapped over the runs.
+        compute_gradients: computes a training step of all runs, as ``MappedStep.compute_gradients`` does.
         losses: of the newest training step, ``[runs]``.
         logged: what the newest training step logged.
         rules: how each name is logged.
@@ -42,19 +40,14 @@ class StackedModule(LightningModule):
     def __init__(self, models: Sequence[LightningModule], optimizers: Sequence[Any], streams: Streams) -> None:
         super().__init__()
         self.models, self.optimizers_of_runs, self.streams = [*models], optimizers, streams
-        # In a list, since the first model's own parameters are none of this module's.
-        self.template = [_Step(models[0])]
-        self.training_mode = _ModuleMode()  # some of its submodules may stay in the mode of evaluation
-        self.training_mode.capture(self.template[0])
+        self.step = MappedStep(models[0], streams)
+        self.compute_gradients: Callable[..., TrainingResult] = self.step.compute_gradients
         self.stacked = nn.ParameterList(
             nn.Parameter(torch.stack([each.detach() for each in rows]), requires_grad=rows[0].requires_grad)
             for rows in zip(*(model.parameters() for model in models), strict=True)
         )
-        named = (*models[0].named_parameters(), *models[0].named_buffers())
-        self.tensor_names = [name for name, _ in named]
         for index, rows in enumerate(zip(*(model.buffers() for model in models), strict=True)):
             self.register_buffer(f"buffer_{index}", torch.stack([*rows]))
-        self.draws = any(isinstance(each, nn.modules.dropout._DropoutNd) for each in models[0].modules())
         self.losses = torch.zeros(len(models))
         self.logged: Scores = {}
         self.rules: dict[str, Rule] = {}
@@ -69,16 +62,16 @@ class StackedModule(LightningModule):
 
     @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        before = self.logged.keys()
-        self.losses, self.logged, sizes = self._compute("training", batch, batch_idx)
-        if before and before != self.logged.keys():  # Lightning logs again what a step does not log
-            raise NotVectorizable(f"it logs {min(before ^ self.logged.keys())} in some steps only")
+        result = self.compute_gradients([*self.stacked], [*self.buffers()], batch, batch_idx)
+        if self.logged and self.logged.keys() != result.scores.keys():  # Lightning logs again what a step does not log
+            raise NotVectorizable(f"it logs {min(self.logged.keys() ^ result.scores.keys())} in some steps only")
+        self.losses, self.logged = result.losses, result.scores
+        self.rules |= result.rules
         for name, values in self.logged.items():
             if self.rules[name].on_epoch:
-                self.training_means.add(name, values, sizes[name], self.rules[name])
-        total = self.losses.sum()
-        self.losses = self.losses.detach()
-        return total
+                self.training_means.add(name, values, result.sizes[name], self.rules[name])
+        loss: Tensor = _Loss.apply(result, *(each for each in self.stacked if each.requires_grad))  # type: ignore[no-untyped-call]
+        return loss
 
     @override
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -105,14 +98,13 @@ class StackedModule(LightningModule):
         logged: list[Scores] = []
         rules: dict[str, Rule] = {}
         self.absent = {}
-        tensors = (*self.stacked, *self.buffers())
         for run, model in enumerate(self.models):
-            state = {f"model.{name}": each[run] for name, each in zip(self.tensor_names, tensors, strict=True)}
+            state = {f"model.{name}": each[run] for name, each in self._named_tensors()}
             model.eval()
             recorder = Recorder("test", torch.zeros(1))
             view = cast(TrainerView, model.trainer)
             with self.streams.of(run), recorder.replacing_log(model), view.showing_data():
-                functional_call(_Step(model), state, ("on_test_epoch_end",))
+                functional_call(CallableStep(model), state, ("on_test_epoch_end",))
             logged.append(recorder.values)
             rules |= recorder.rules
         nothing = torch.zeros((), device=self.device)
@@ -125,9 +117,17 @@ class StackedModule(LightningModule):
         self._report(self.training_means)
 
     def _score(self, stage: str, batch: Any, batch_idx: int) -> None:
-        _, scores, sizes = self._compute(stage, batch, batch_idx)
-        for name, values in scores.items():
-            self.scoring_means.add(name, values, sizes[name], self.rules[name])
+        result = self.step.compute(stage, self._tensors, batch, batch_idx)
+        self.rules |= result.rules
+        for name, values in result.scores.items():
+            self.scoring_means.add(name, values, result.sizes[name], self.rules[name])
+
+    @property
+    def _tensors(self) -> list[Tensor]:
+        return [*self.stacked, *self.buffers()]
+
+    def _named_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        return zip(self.step.tensor_names, self._tensors, strict=True)
 
     def _report(self, means: Means) -> None:
         scores = means.take()
@@ -135,31 +135,6 @@ class StackedModule(LightningModule):
             self.scores |= scores
             rules = means.rules
             self.report({rules[name].epoch_name(name): scores[name] for name in scores if rules[name].to_logger})
-
-    def _compute(self, stage: str, batch: Any, batch_idx: int) -> tuple[Tensor, Scores, dict[str, int]]:
-        """Return the losses, what is logged, and the sizes of the batches, of the step of all runs."""
-        template, recorders = self.template[0], []
-        if template.training != self.training:
-            template.eval()
-            if self.training:
-                self.training_mode.restore(template)
-
-        def compute_one(state: dict[str, Tensor], batch: Any) -> tuple[Tensor, Scores]:
-            recorder = Recorder(stage, batch)
-            recorders.append(recorder)
-            with recorder.replacing_log(template.model):
-                result = functional_call(template, state, (f"{stage}_step", batch, batch_idx))
-            return get_loss(result) if stage == "training" else torch.zeros(()), recorder.values
-
-        tensors = (*self.stacked, *self.buffers())
-        state = {f"model.{name}": each for name, each in zip(self.tensor_names, tensors, strict=True)}
-        if self.draws and self.training:
-            with DropoutFromStreams(self.streams):
-                losses, logged = vmap(compute_one)(state, batch)
-        else:
-            losses, logged = vmap(compute_one)(state, batch)
-        self.rules |= recorders[0].rules
-        return losses, logged, recorders[0].sizes
 
     @override
     def configure_optimizers(self) -> StackedOptimizer:
@@ -185,8 +160,7 @@ class StackedModule(LightningModule):
     @torch.no_grad()
     def copy_tensors(self) -> dict[str, Tensor]:
         """Return copies of the stacked parameters and buffers, by the names that they have in the models."""
-        tensors = (*self.stacked, *self.buffers())
-        return {name: each.cpu().clone() for name, each in zip(self.tensor_names, tensors, strict=True)}
+        return {name: each.cpu().clone() for name, each in self._named_tensors()}
 
     @override
     def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -198,34 +172,17 @@ class StackedModule(LightningModule):
         """Load nothing: the parameters come from the runs' own models."""
 
 
-class _Step(nn.Module):
-    """Lets ``functional_call`` call any step of a module, with the arguments that it takes."""
+class _Loss(torch.autograd.Function):
+    """The sum of losses whose gradients are known."""
 
-    def __init__(self, model: LightningModule) -> None:
-        super().__init__()
-        self.model = model
-
+    @staticmethod
     @override
-    def forward(self, step: str, *arguments: Any) -> Any:
-        method, buffers = getattr(self.model, step), [*self.model.buffers()]
-        result = method(*arguments[: count_arguments(method)])
-        if any(new is not old for new, old in zip(self.model.buffers(), buffers, strict=True)):
-            raise NotVectorizable("its step replaces a buffer, instead of changing it in place")
-        return result
+    def forward(ctx: Any, result: TrainingResult, *parameters: Tensor) -> Tensor:
+        ctx.gradients = result.gradients
+        return result.losses.sum()
 
-
-def count_arguments(step: Callable[..., Any]) -> int:
-    """Return how many of a batch and its index a step takes."""
-    return 2 if is_param_in_hook_signature(step, "batch_idx", min_args=2) else 1
-
-
-def get_loss(result: Any) -> Tensor:
-    """Return the loss, ``[]``, of what a training step returns.
-
-    Raises:
-        NotVectorizable: there is none.
-    """
-    loss = result.get("loss") if isinstance(result, Mapping) else result
-    if not isinstance(loss, Tensor) or loss.numel() != 1:
-        raise NotVectorizable("its training step returns no loss, or not one number")
-    return loss.reshape(())
+    @staticmethod
+    @override
+    def backward(ctx: Any, *scales: Tensor) -> Any:
+        (scale,) = scales  # of the loss, where gradients are accumulated over several steps
+        return None, *(each if each is None else each * scale for each in ctx.gradients)

@@ -31,6 +31,7 @@ class TrainerView:
         object.__setattr__(self, "_viewed", trainer)
         object.__setattr__(self, "_data", data)
         object.__setattr__(self, "_shows_data", False)
+        object.__setattr__(self, "_is_hidden", False)
 
     @contextmanager
     def showing_data(self) -> Iterator[None]:
@@ -41,12 +42,21 @@ class TrainerView:
         finally:
             object.__setattr__(self, "_shows_data", False)
 
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Let the module read nothing."""
+        object.__setattr__(self, "_is_hidden", True)
+        try:
+            yield
+        finally:
+            object.__setattr__(self, "_is_hidden", False)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
         if name == "datamodule" and object.__getattribute__(self, "_shows_data"):
             return object.__getattribute__(self, "_data")
-        if name not in SHARED:
+        if name not in SHARED or self._is_hidden:
             raise NotVectorizable(f"its module uses self.trainer.{name}")
         return getattr(object.__getattribute__(self, "_viewed"), name)
 

@@ -27,6 +27,7 @@ from experiment.runs.signals import SignalHandler
 from experiment.runs.training import final_metrics
 from experiment.vectorized.callbacks import StackedLossMonitor, StackedRandomness
 from experiment.vectorized.checkpoints import StackedCheckpoints
+from experiment.vectorized.graph import ReplayedStep
 from experiment.vectorized.loaders import StackedData
 from experiment.vectorized.log import RunLog, StackedLog
 from experiment.vectorized.member import Member
@@ -72,6 +73,7 @@ class StackedTraining:
         self.stack = StackedModule(
             [member.model for member in members], [member.optimizer for member in members], self.streams
         )
+        self.stack.compute_gradients = ReplayedStep(self.stack.step, self._compiling_pays).compute_gradients
         self.data = StackedData([member.data for member in members], self.streams)
         self.loss = StackedLossMonitor(members, self.stack, self.log)
         every = self.config.checkpoint.every_n_seconds
@@ -95,6 +97,10 @@ class StackedTraining:
                 self.log.serialize()
                 for member in self.members:
                     member.metrics |= self._progress(member)
+
+    def _compiling_pays(self, seconds: float) -> bool:
+        """Whether it pays to compile a step that takes some seconds."""
+        return "COMPILE" in __import__("os").environ
 
     def _progress(self, member: Member) -> dict[str, Any]:
         done, best = self.checkpoints, member.best_score

@@ -15,13 +15,15 @@ from experiment.configuration.objective import Objective
 from experiment.runs.directory import RunDirectory
 from experiment.runs.loss import TAG
 from experiment.runs.objects import make_model_and_data
+from experiment.vectorized.agreement import agree
 from experiment.vectorized.attributes import check_alike, describe, describe_attributes
 from experiment.vectorized.grouping import check_modules
 from experiment.vectorized.loaders import StackedData
 from experiment.vectorized.member import Member
-from experiment.vectorized.module import StackedModule, count_arguments, get_loss
+from experiment.vectorized.module import StackedModule
 from experiment.vectorized.recorder import Recorder
 from experiment.vectorized.refusal import NotVectorizable, explain
+from experiment.vectorized.step import count_arguments, get_loss
 from experiment.vectorized.streams import Streams
 from experiment.vectorized.training import make_trainer
 
@@ -29,7 +31,6 @@ TRIED, COMPARED = 4, 2  # runs
 FEWEST, MOST = 16, 1024  # runs together
 CACHE = 8 * 2**20  # bytes that a step of all runs may keep on a CPU: about a cache of the last level
 MEMORY = 2**30  # on an accelerator that does not say how much it has
-TOLERANCE = 1e-4  # relative: rounding makes less, an error in what belongs to which run makes more
 
 
 def choose_batch_size(
@@ -115,7 +116,7 @@ class _Trial:
             loss.backward()
             _check_equal({"loss": loss}, {"loss": self.stack.losses[row]}, "loss")
             own = {name: each.grad for name, each in member.model.named_parameters() if each.grad is not None}
-            theirs = zip(self.stack.tensor_names, gradients, strict=False)
+            theirs = zip(self.stack.step.tensor_names, gradients, strict=False)
             _check_equal(own, {name: each[row] for name, each in theirs if each is not None}, "gradient")
             self._check_scores(recorder, self.stack.logged, row)
         return sum(sizes.values())
@@ -184,11 +185,5 @@ class _Trial:
 
 
 def _check_equal(alone: Mapping[str, Tensor], together: Mapping[str, Tensor], what: str) -> None:
-    """Check that tensors of the same names agree, to rounding where the largest number among them is the scale."""
-    sizes = [each.detach().abs().nan_to_num(0, 0, 0).max().item() for each in alone.values() if each.numel()]
-    scale = TOLERANCE * max(sizes, default=0)
-    if alone.keys() != together.keys() or not all(
-        torch.allclose(value.detach(), together[name].detach(), rtol=TOLERANCE, atol=scale, equal_nan=True)
-        for name, value in alone.items()
-    ):
+    if not agree(alone, together):
         raise NotVectorizable(f"its step comes to another {what} where runs are computed together")
