@@ -100,6 +100,25 @@ class LSTM(Recurrent):
         super().__init__(nn.LSTM)
 
 
+class LayersOfRNN(Recurrent):
+    def __init__(self) -> None:
+        super().__init__(lambda size, hidden, **given: nn.RNN(size, hidden // 2, 2, bidirectional=True, **given))
+
+
+class DropoutOfGRU(Recurrent):
+    def __init__(self) -> None:
+        super().__init__(lambda size, hidden, **given: nn.GRU(size, hidden, 2, dropout=0.5, **given))
+
+
+class PackedSequences(Recurrent):
+    def loss(self, batch: list[Tensor]) -> Tensor:
+        rows = self.embedding((batch[0].clamp(0, 0.99) * 5).long())
+        lengths = torch.full((rows.shape[0],), 2)
+        packed = nn.utils.rnn.pack_padded_sequence(rows, lengths, batch_first=True)
+        outputs, _ = nn.utils.rnn.pad_packed_sequence(self.net(packed)[0], batch_first=True)
+        return (self.last(outputs[:, -1]) - 1).square().mean()
+
+
 class FunctionalDropout(Regression):
     def loss(self, batch: list[Tensor]) -> Tensor:
         return super().loss([functional.dropout(batch[0], 0.3, self.training)])

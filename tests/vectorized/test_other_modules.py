@@ -29,7 +29,7 @@ TOGETHER = {
         *("BatchNormOfBatches", "LayerNorm", "WeightNorm", "Convolution", "DropoutInPlace", "FunctionalDropout"),
         *("Frozen", "FrozenMode", "Double", "CountsSteps", "RunningInPlace", "ReturnsMore", "LossOfOneElement"),
         *("OtherNames", "NoIndex", "NoValidation", "StepAndEpoch", "AlmostTheTag", "SameName", "Groups"),
-        *("ReadsCounts", "ScoresItsData", "DrawsAtTheEnd"),
+        *("ReadsCounts", "ScoresItsData", "DrawsAtTheEnd", "Recurrent", "LSTM", "LayersOfRNN"),
     ],
 }
 # Modules that are refused in the trial, and why.
@@ -47,8 +47,8 @@ REFUSED = {
     "stranger.OneCycle": "its module uses self.trainer.estimated_stepping_batches",
     "many.BatchNorm": "BatchNorm1d has running statistics",
     "many.SpectralNorm": "torch.func.vmap has no rule for aten::div.out",
-    "many.Recurrent": "torch.func.vmap has no rule for aten::gru.input",
-    "many.LSTM": "torch.func.vmap has no rule for aten::lstm.input",
+    "many.DropoutOfGRU": RANDOM,
+    "many.PackedSequences": VALUES,
     "many.Attention": RANDOM,
     "many.AlphaDropout": RANDOM,
     "many.Dropout2d": RANDOM,

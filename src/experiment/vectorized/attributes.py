@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from experiment.vectorized.refusal import NotVectorizable
 
+PARAMETERS = {"_flat_weights"}  # attributes in which recurrent layers list their parameters
 LIGHTNINGS = {*vars(LightningModule()), "_hparams"}  # attributes that every module has; reading hparams makes that one
 MOST_ELEMENTS = 1000  # of a container that are looked at
 PLAIN = (int, float, complex, str, bytes, bool, type(None))
@@ -22,7 +23,7 @@ def describe_attributes(model: nn.Module) -> dict[str, str]:
         f"{prefix}.{name}" if prefix else name: describe(value)
         for prefix, module in model.named_modules()
         for name, value in vars(module).items()
-        if name not in LIGHTNINGS
+        if name not in LIGHTNINGS | PARAMETERS
     }
 
 

@@ -1,7 +1,7 @@
 """The step of a module, computed for several runs at once: mapped over them by ``torch.func``."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from experiment.vectorized.agreement import agree
 from experiment.vectorized.recorder import Recorder, Rule
+from experiment.vectorized.recurrent import RecurrentLayers
 from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.streams import DropoutFromStreams, Streams
 
@@ -77,7 +78,9 @@ class MappedStep:
         self.training_mode = _ModuleMode()  # some of its submodules may stay in the mode of evaluation
         self.training_mode.capture(self.callable)
         self.tensor_names = [name for name, _ in (*model.named_parameters(), *model.named_buffers())]
-        self.draws = any(isinstance(each, nn.modules.dropout._DropoutNd) for each in model.modules())
+        modules = [*model.modules()]
+        self.is_recurrent = any(isinstance(each, nn.RNNBase) for each in modules)
+        self.draws = any(isinstance(each, nn.modules.dropout._DropoutNd) for each in modules)
 
     def compute(self, stage: str, tensors: Sequence[Tensor], batch: Any, batch_idx: Any) -> StepResult:
         """Compute a step of all runs.
@@ -99,7 +102,11 @@ class MappedStep:
             return get_loss(result) if is_training else torch.zeros(()), recorder.values
 
         state = {f"model.{name}": each for name, each in zip(self.tensor_names, tensors, strict=True)}
-        with DropoutFromStreams(self.streams) if self.draws and is_training else nullcontext():
+        with ExitStack() as stack:
+            if self.draws and is_training:
+                stack.enter_context(DropoutFromStreams(self.streams))
+            if self.is_recurrent:
+                stack.enter_context(RecurrentLayers())
             losses, scores = vmap(compute_one)(state, batch)
         return StepResult(losses, scores, recorders[0].sizes, recorders[0].rules)
 
