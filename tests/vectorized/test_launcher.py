@@ -4,8 +4,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import ks_2samp
 
 from experiment import repeat
 from experiment.points import classifier
@@ -96,6 +98,17 @@ def test_the_reference_is_met_to_rounding(train):
         state = checkpoint(run)["state_dict"]
         for name, value in net.state_dict().items():
             torch.testing.assert_close(state[f"net.{name}"], value, rtol=1e-4, atol=1e-5)
+
+
+def test_at_high_rates_curves_part_but_their_ends_have_one_distribution(train):
+    runs, epochs, rate = 64, 400, 20
+    command = [f"seed=range({runs})", f"optimizer.lr={rate}", f"trainer.max_epochs={epochs}"]
+    assert train("-m", *command, VECTORIZED, "hydra.sweep.dir=sweep") == 0
+    ours = [[loss for _, loss in curve(Path(f"sweep/optimizer.lr={rate},seed={seed}"))] for seed in range(runs)]
+    theirs = [plain_loop(seed=seed, lr=rate, epochs=epochs)[0] for seed in range(runs)]
+    part = [not np.allclose(*pair, rtol=1e-3) for pair in zip(ours, theirs, strict=True)]
+    assert any(part)
+    assert ks_2samp([each[-1] for each in ours], [each[-1] for each in theirs]).pvalue > 0.1
 
 
 def test_runs_of_other_numbers_of_points_are_trained_together(train):
