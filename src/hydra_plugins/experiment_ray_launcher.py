@@ -5,6 +5,7 @@ import os
 import socket
 import weakref
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -131,15 +132,16 @@ def _run(shared: tuple[RayLauncher, dict[type, Any], str], overrides: Sequence[s
     return BasicLauncher.launch(launcher, [overrides], index)[0]
 
 
+@dataclass
+class RayLauncherConfig:
+    """What ``hydra.launcher`` may hold, and of which types."""
+
+    _target_: str = f"{__name__}.RayLauncher"
+    address: str | None = None
+    n_jobs: int = -1
+    num_cpus: float = 1
+    num_gpus: float = 0
+
+
 if find_spec("ray"):
-    ConfigStore.instance().store(
-        group="hydra/launcher",
-        name="ray",
-        node={
-            "_target_": f"{__name__}.RayLauncher",
-            "address": None,
-            "n_jobs": -1,
-            "num_cpus": 1,
-            "num_gpus": 0,
-        },
-    )
+    ConfigStore.instance().store(group="hydra/launcher", name="ray", node=RayLauncherConfig)

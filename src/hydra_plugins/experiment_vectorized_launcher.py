@@ -1,6 +1,7 @@
 """Trains the runs of a sweep together. Hydra accepts plugins from the package ``hydra_plugins`` only."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
@@ -10,6 +11,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 from typing_extensions import override
 
+from experiment.configuration.errors import ConfigurationError
+
 
 class VectorizedLauncher(Launcher):
     """Trains runs of one structure together, and all others one by one, as the basic launcher does.
@@ -18,14 +21,24 @@ class VectorizedLauncher(Launcher):
         batch_size: how many runs are trained together at most, ``None`` for as many as the cache or the device holds.
         n_jobs: how many trials of a search are trained together.
         processes: how many train batches at once, ``None`` for one a core where there are many runs.
+        compile: whether a training step is compiled, ``None`` for where that pays.
     """
 
-    def __init__(self, batch_size: int | None, n_jobs: int, processes: int | None) -> None:
-        self.batch_size, self.n_jobs, self.processes = batch_size, n_jobs, processes
+    def __init__(self, batch_size: int | None, n_jobs: int, processes: int | None, compile: bool | None) -> None:
+        self.batch_size, self.n_jobs, self.processes, self.compile = batch_size, n_jobs, processes, compile
         self.basic = BasicLauncher()
 
     @override
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Get ready.
+
+        Raises:
+            ConfigurationError: a number is not positive.
+        """
+        numbers = {"batch_size": self.batch_size, "n_jobs": self.n_jobs, "processes": self.processes}
+        wrong = [f"hydra.launcher.{key}={value}" for key, value in numbers.items() if value is not None and value < 1]
+        if wrong:
+            raise ConfigurationError.from_lines([f"{text}: a positive number" for text in wrong])
         self.basic.setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.loader, self.config = hydra_context.config_loader, config
 
@@ -52,8 +65,15 @@ class VectorizedLauncher(Launcher):
         return returns
 
 
-ConfigStore.instance().store(
-    group="hydra/launcher",
-    name="vectorized",
-    node={"_target_": f"{__name__}.VectorizedLauncher", "batch_size": None, "n_jobs": 16, "processes": None},
-)
+@dataclass
+class VectorizedLauncherConfig:
+    """What ``hydra.launcher`` may hold, and of which types."""
+
+    _target_: str = f"{__name__}.VectorizedLauncher"
+    batch_size: int | None = None
+    n_jobs: int = 16
+    processes: int | None = None
+    compile: bool | None = None
+
+
+ConfigStore.instance().store(group="hydra/launcher", name="vectorized", node=VectorizedLauncherConfig)

@@ -104,6 +104,8 @@ class _OverrideCheck:
         if (options := self._group_options(key)) and value not in options:
             none = f", or none: ~{key}" if value == "null" and not self._new_problems(f"~{key}") else ""
             return f"one of {', '.join(options)}{none}"
+        if refusal.__cause__ and message.startswith("Error merging override"):
+            return str(refusal.__cause__).splitlines()[0]
         if message.startswith(("Could not override", "Could not delete")):
             return explain_unknown_key(key, known_keys(self._compose()))
         return " ".join(str(refusal).split())  # of several lines where a YAML file is wrong
