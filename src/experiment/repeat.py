@@ -13,7 +13,7 @@ from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.identity import FROM_RUN
 from experiment.runs.checkpoint_files import load_checkpoint
 from experiment.runs.directory import RunDirectory
-from experiment.runs.inputs import check_inputs, find_again
+from experiment.runs.inputs import check_inputs, file_keys, find_again
 from experiment.runs.logger import read_scalars
 from experiment.runs.objects import load_recorded
 from experiment.runs.recorded import is_plain_file
@@ -35,7 +35,7 @@ def repeat(recorded: RunDirectory, repeated: RunDirectory, trusted: bool = False
     if "status" not in recorded.metrics:
         raise ConfigurationError(f"{recorded.path} holds no complete run.")
     find_again(recorded, config, [FROM_RUN])
-    check_inputs(config)
+    check_inputs(config, file_keys(config))
     repeated.path.mkdir(parents=True, exist_ok=True)
     run_in(repeated, config, hydra)
     return _format_differences(_summarize_results(recorded), _summarize_results(repeated))

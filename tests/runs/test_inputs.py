@@ -161,4 +161,4 @@ def test_a_recorded_path_that_leads_elsewhere_is_refused(first):
     Path("points.csv").unlink()
     config = load_recorded(directory, False)
     with pytest.raises(ConfigurationError, match="is no file"):
-        check_inputs(config)
+        check_inputs(config, ["data.path"])

@@ -4,6 +4,7 @@ import pytest
 
 from experiment.configuration.compose import compose_configuration
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.references import ResolvedConfig
 from experiment.runs import instantiable
 from experiment.runs.instantiable import InstantiableCheck, check_instantiable
 
@@ -28,9 +29,15 @@ def problems(check, config) -> str:
     return ""
 
 
+def check_together():
+    """Return the check of many configurations."""
+    check = InstantiableCheck()
+    return lambda config: check(ResolvedConfig.of(config))
+
+
 def test_a_configuration_among_others_is_checked_as_alone():
     configs = [compose_configuration(overrides) for overrides in (*RIGHT, *WRONG, *RIGHT)]
-    check = InstantiableCheck()
+    check = check_together()
     together = [problems(check, config) for config in configs]
     assert together == [problems(check_instantiable, config) for config in configs]
     assert [bool(each) for each in together] == [*[False] * 3, *[True] * len(WRONG), *[False] * 3]
@@ -46,7 +53,7 @@ def test_what_is_common_is_checked_once(monkeypatch):
 
     monkeypatch.setattr(instantiable, "HorizonTrainer", Trainer)
     config = compose_configuration([])
-    check = InstantiableCheck()
+    check = check_together()
     check(config)
     num_made = len(made)
     for seed in range(5):
@@ -61,7 +68,7 @@ def test_what_is_common_is_checked_once(monkeypatch):
 @pytest.mark.parametrize("value", [1, True, 1.0])
 def test_equal_values_of_other_types_are_other_values(value):
     config = compose_configuration([])
-    check = InstantiableCheck()
+    check = check_together()
     for each in (1, True, 1.0):
         if each is not value:
             config.trainer.precision = each

@@ -1,7 +1,7 @@
 """The identity of a run: which keys of two configurations must agree for both to be the same run."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from omegaconf import DictConfig
@@ -63,9 +63,9 @@ def flatten(config: DictConfig) -> dict[str, Any]:
     return dict(leaves(raw_data(config), resolved_data(config, lambda text: not INTERPOLATION.fullmatch(text)), ""))
 
 
-def is_dry_run(config: DictConfig) -> bool:
+def is_dry_run(config: Mapping[str, Any]) -> bool:
     """Return whether a configuration asks for Lightning's ``fast_dev_run``, which leaves no files behind."""
-    return bool(config.trainer.get("fast_dev_run"))
+    return bool(config["trainer"].get("fast_dev_run"))
 
 
 def is_search(config: DictConfig) -> bool:

@@ -44,11 +44,13 @@ class ResolvedConfig:
     """A configuration with and without its references.
 
     Attributes:
+        config: as it was composed.
         raw: plain data, with the references as texts.
         plain: plain data, with the values that they refer to.
         unresolved: why, for each reference without a value; ``plain`` has the reference there.
     """
 
+    config: DictConfig
     raw: dict[str, Any]
     plain: dict[str, Any] = field(default_factory=dict)
     unresolved: dict[Location, str] = field(default_factory=dict)
@@ -56,7 +58,7 @@ class ResolvedConfig:
     @classmethod
     def of(cls, config: DictConfig) -> "ResolvedConfig":
         """Resolve a configuration: each reference by itself if some have no value, so that all of these are found."""
-        resolved = cls(raw_data(config))
+        resolved = cls(config, raw_data(config))
         with suppress(Exception, RecursionError):
             resolved.plain = resolved_data(config)
         if not resolved.plain or MISSING in repr(resolved.plain):

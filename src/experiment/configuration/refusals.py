@@ -17,6 +17,7 @@ from experiment.configuration.overrides import (
     quote_for_hydra,
     quote_for_shell,
 )
+from experiment.configuration.references import ResolvedConfig
 from experiment.configuration.suggestions import UNKNOWN_KEY, explain_unknown_key
 from experiment.configuration.validation import find_problems
 
@@ -90,7 +91,8 @@ class _OverrideCheck:
         return compose(self.config_name, [*self.accepted, *more])
 
     def _new_problems(self, override: str) -> list[str]:
-        return [problem for problem in find_problems(self._compose(override)) if problem not in self.problems]
+        resolved = ResolvedConfig.of(self._compose(override))
+        return [problem for problem in find_problems(resolved) if problem not in self.problems]
 
     def _explain(self, override: str, refusal: Exception) -> str:
         """Return why Hydra refuses an override, and what to type instead."""

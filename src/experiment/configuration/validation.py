@@ -21,20 +21,24 @@ from experiment.configuration.unions import CustomClass, is_union_tag
 
 def validate(config: DictConfig) -> None:
     """Raise a ``ConfigurationError`` with a line for each wrong key of a composed configuration."""
-    if problems := find_problems(config):
+    raise_problems(ResolvedConfig.of(config))
+
+
+def raise_problems(resolved: ResolvedConfig) -> None:
+    """Raise a ``ConfigurationError`` with a line for each wrong key."""
+    if problems := find_problems(resolved):
         raise ConfigurationError.from_lines(problems)
 
 
-def find_problems(config: DictConfig) -> list[str]:
+def find_problems(resolved: ResolvedConfig) -> list[str]:
     """Return a line for each wrong key of a composed configuration."""
-    resolved = ResolvedConfig.of(config)
     unresolved = [
         f"{'.'.join(location)}={_format_raw(resolved.raw_value(location))}: {reason}"
         for location, reason in resolved.unresolved.items()
         if not resolved.has_unresolved_source(location)
     ]
     # pydantic has an error for each member of a union and each element of a list: one line a key will do.
-    wrong = [*unresolved, *dict.fromkeys(_find_wrong_values(resolved, config))]
+    wrong = [*unresolved, *dict.fromkeys(_find_wrong_values(resolved))]
     return wrong or [*_find_misfits(resolved.plain)]
 
 
@@ -47,7 +51,7 @@ def _find_misfits(plain: dict[str, Any]) -> Iterator[str]:
             yield f"model.inputs={inputs}: {coordinates}, as many as the points have coordinates"
 
 
-def _find_wrong_values(resolved: ResolvedConfig, config: DictConfig) -> Iterator[str]:
+def _find_wrong_values(resolved: ResolvedConfig) -> Iterator[str]:
     """Yield a line for each wrong value, but those of another key that is reported for the same reason."""
     try:
         RunConfig.model_validate_json(json.dumps(resolved.plain, default=str))
@@ -61,7 +65,7 @@ def _find_wrong_values(resolved: ResolvedConfig, config: DictConfig) -> Iterator
             is_unresolved = any(location[: len(each)] == each for each in resolved.unresolved)
             source = wrong.get(resolved.referenced_location(location) or ())
             if not is_unresolved and not (source and value.is_wrong_like(source)):
-                yield value.describe(resolved, config)
+                yield value.describe(resolved)
 
 
 @dataclass
@@ -101,7 +105,7 @@ class _WrongValue:
         of_wrong_type = all(value.error["type"].endswith("_type") for value in (self, other))
         return of_wrong_type or self.allowed == other.allowed
 
-    def describe(self, resolved: ResolvedConfig, config: DictConfig) -> str:
+    def describe(self, resolved: ResolvedConfig) -> str:
         """Return the line for it: the key, its value, where that comes from, and what is allowed."""
         key = ".".join(self.key)
         *group, name = self.key
@@ -112,7 +116,7 @@ class _WrongValue:
         if resolved.has_reference(self.key):
             given += f" ({'the text ' * isinstance(values[name], str)}{format_value(values[name])})"
         if self.error["type"] == "extra_forbidden":
-            return f"{given}: {explain_unknown_key(key, known_keys(config))}"
+            return f"{given}: {explain_unknown_key(key, known_keys(resolved.config))}"
         message = self.error["msg"].removeprefix("Value error, ")
         return f"{given}: {self.allowed}{f' ({message})' if self.has_reason else ''}"
 

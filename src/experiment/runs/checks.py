@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.identity import is_dry_run
 from experiment.configuration.own_code import add_config_dirs
-from experiment.configuration.validation import validate
-from experiment.runs.directory import RunDirectory
+from experiment.configuration.references import ResolvedConfig
+from experiment.configuration.validation import raise_problems
 from experiment.runs.environment import check_environment
 from experiment.runs.resume import check_start
 
@@ -26,7 +26,7 @@ class Kind(Enum):
     RUN, DRY_RUN, NOTHING = range(3)
 
 
-Check = Callable[[DictConfig, Path], Kind | None]  # of a configuration, and the directory that it is to run in
+Check = Callable[[ResolvedConfig, Path], Kind | None]  # of a configuration, and the directory that it is to run in
 
 
 class Planned(Protocol):
@@ -66,10 +66,10 @@ def _check_all(jobs: Sequence[Planned], checks: Sequence[Check]) -> list[Kind]:
     problems: list[dict[str, None]] = [{} for _ in checks]  # the runs of a sweep share what is wrong
     kinds: list[Kind] = []
     for job in jobs:
-        config, kind = job.config, Kind.RUN  # composed once for all checks
+        run, kind = ResolvedConfig.of(job.config), Kind.RUN  # composed and resolved once for all checks
         for check, found in zip(checks, problems, strict=True):
             try:
-                kind = check(config, job.directory) or kind
+                kind = check(run, job.directory) or kind
             except ConfigurationError as error:
                 found |= dict.fromkeys(str(error).splitlines())
             if found or kind == Kind.NOTHING:  # what later checks find is not reported
@@ -81,18 +81,18 @@ def _check_all(jobs: Sequence[Planned], checks: Sequence[Check]) -> list[Kind]:
     return kinds
 
 
-def _check_configuration(config: DictConfig, directory: Path) -> None:
-    validate(config)
+def _check_configuration(run: ResolvedConfig, directory: Path) -> None:
+    raise_problems(run)
 
 
-def _check_environment(config: DictConfig, directory: Path) -> None:
-    check_environment(config.trainer)
+def _check_environment(run: ResolvedConfig, directory: Path) -> None:
+    check_environment(run.plain["trainer"])
 
 
-def _check_directory(config: DictConfig, directory: Path) -> Kind:
-    if is_dry_run(config):
+def _check_directory(run: ResolvedConfig, directory: Path) -> Kind:
+    if is_dry_run(run.plain):
         return Kind.DRY_RUN
-    return Kind.NOTHING if check_start(RunDirectory(directory), config) else Kind.RUN
+    return Kind.NOTHING if check_start(directory, run) else Kind.RUN
 
 
 LIGHT_CHECKS: list[Check] = [_check_configuration, _check_environment, _check_directory]
@@ -105,16 +105,16 @@ class _ModuleChecks:
         self.hydra = hydra
         self.checks: list[Check] = []
 
-    def __call__(self, config: DictConfig, directory: Path) -> None:
+    def __call__(self, run: ResolvedConfig, directory: Path) -> None:
         if not self.checks:
             self.checks = self._import()
         for check in self.checks:
-            check(config, directory)
+            check(run, directory)
 
     def _import(self) -> list[Check]:
         gc.disable()  # collecting garbage while torch is imported, and when the process ends, takes seconds
         from experiment.runs.initial_weights import check_initial_weights
-        from experiment.runs.inputs import check_inputs
+        from experiment.runs.inputs import check_inputs, file_keys
         from experiment.runs.instantiable import InstantiableCheck
 
         gc.freeze()
@@ -122,7 +122,7 @@ class _ModuleChecks:
         add_config_dirs(self.hydra)
         check_instantiable = InstantiableCheck()
         return [
-            lambda config, _: check_instantiable(config),
-            lambda config, _: check_inputs(config),
-            check_initial_weights,
+            lambda run, _: check_instantiable(run),
+            lambda run, _: check_inputs(run.config, file_keys(run.plain)),
+            lambda run, directory: check_initial_weights(run.config, directory),
         ]

@@ -46,12 +46,16 @@ class Horizon:
 
     @classmethod
     def of(cls, config: DictConfig) -> Self:
-        """Return the horizon of a configuration.
+        """Return the horizon of a configuration, as ``of_trainer`` does."""
+        return cls.of_trainer(resolved_data(config.trainer))
+
+    @classmethod
+    def of_trainer(cls, trainer: dict[str, Any]) -> Self:
+        """Return the horizon of a trainer's arguments.
 
         Raises:
             ConfigurationError: ``trainer.max_time`` is no duration, or there is no limit at all.
         """
-        trainer = resolved_data(config.trainer)
         epochs, steps = (
             math.inf if limit in (None, -1) else limit for limit in map(trainer.get, ("max_epochs", "max_steps"))
         )

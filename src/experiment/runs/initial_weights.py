@@ -99,7 +99,8 @@ def check_initial_weights(config: DictConfig, path: Path) -> None:
     Raises:
         ConfigurationError: there are none, or they do not fit.
     """
-    if not RunDirectory(path).checkpoints.exists() and (weights := InitialWeights.of(config)):
+    is_given = config.model.get("from_run") is not None  # looked at first, since few runs have it
+    if is_given and not RunDirectory(path).checkpoints.exists() and (weights := InitialWeights.of(config)):
         weights.check_shapes(config)
 
 

@@ -7,7 +7,7 @@ import functools
 import hashlib
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,16 @@ def record_files(config: DictConfig) -> dict[str, dict[str, str]]:
     Raises:
         ConfigurationError: one is missing.
     """
-    return {key: read_input(config, key) for key in _file_keys(config)}
+    return {key: read_input(config, key) for key in file_keys(config)}
 
 
-def _file_keys(config: DictConfig) -> Iterator[str]:
+def file_keys(config: Mapping[str, Any]) -> list[str]:
+    """Return the keys of a configuration, or of its plain data, that name files of the model and the data."""
+    keys = []
     for group in ("data", "model"):
-        files = getattr(pkgutil.resolve_name(config[group]._target_), "input_files", ())
-        yield from (f"{group}.{name}" for name in files if config[group].get(name) is not None)
+        files = getattr(pkgutil.resolve_name(config[group]["_target_"]), "input_files", ())
+        keys += [f"{group}.{name}" for name in files if config[group].get(name) is not None]
+    return keys
 
 
 def read_input(config: DictConfig, key: str) -> dict[str, str]:
@@ -76,8 +79,12 @@ def _hash_file(path: Path, inode: int, modified: int, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def check_inputs(config: DictConfig) -> None:
+def check_inputs(config: DictConfig, keys: Sequence[str]) -> None:
     """Check the files of the model and the data, by making what reads them.
+
+    Args:
+        config: of a run.
+        keys: that name the files, as ``file_keys`` returns them.
 
     Raises:
         ConfigurationError: a file is missing, or is not what it is read as.
@@ -86,7 +93,6 @@ def check_inputs(config: DictConfig) -> None:
 
     from experiment.configuration import targets
 
-    keys = [*_file_keys(config)]
     if not keys:
         return
     for key in keys:

@@ -23,6 +23,7 @@ from experiment.configuration import targets
 from experiment.configuration.descriptions import format_value
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.plain import raw_data, resolved_data
+from experiment.configuration.references import ResolvedConfig
 from experiment.runs import quiet  # noqa: F401
 from experiment.runs.environment import explain_failure
 from experiment.runs.horizon_trainer import HorizonTrainer
@@ -174,21 +175,20 @@ class InstantiableCheck:
     def __init__(self) -> None:
         self.known: dict[tuple[Any, ...], list[str]] = {}
 
-    def __call__(self, config: DictConfig) -> None:
+    def __call__(self, run: ResolvedConfig) -> None:
         """Check a validated configuration.
 
         Raises:
             ConfigurationError: something cannot be made, with a line for each.
         """
-        raw, resolved = raw_data(config), resolved_data(config)
-        contents = {key: repr((raw[key], value)) for key, value in resolved.items()}
+        contents = {key: repr((run.raw[key], value)) for key, value in run.plain.items()}
         problems: list[str] = []
-        for key, value in resolved.items():
+        for key, value in run.plain.items():
             problems += self._once((key, contents[key]), functools.partial(targets.target_problems, key, value))
         if not problems:
             for check, sections in CHECKS.items():
                 content = (check, *(contents.get(section) for section in sections))
-                problems += self._once(content, functools.partial(check, config))
+                problems += self._once(content, functools.partial(check, run.config))
         if problems:
             raise ConfigurationError.from_lines(problems)
 
@@ -200,4 +200,4 @@ class InstantiableCheck:
 
 def check_instantiable(config: DictConfig) -> None:
     """Check one configuration, as ``InstantiableCheck`` does."""
-    InstantiableCheck()(config)
+    InstantiableCheck()(ResolvedConfig.of(config))

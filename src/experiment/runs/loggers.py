@@ -173,7 +173,7 @@ class UserLoggers:
                 yield logger.experiment
 
 
-def named_loggers(config: DictConfig) -> list[str]:
+def named_loggers(config: Mapping[str, Any]) -> list[str]:
     """Return the names of the loggers that are not switched off."""
     return [str(name) for name, node in (config.get("loggers") or {}).items() if node is not None]
 

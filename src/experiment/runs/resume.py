@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.identity import HORIZON, differences, refers_to_horizon
+from experiment.configuration.references import ResolvedConfig
 from experiment.runs.directory import RunDirectory
 from experiment.runs.horizon import Horizon, Progress
 from experiment.runs.inputs import compare_inputs, describe_other_content
@@ -58,15 +59,19 @@ def find_result(directory: RunDirectory, config: DictConfig) -> dict[str, Any] |
     return metrics if is_complete else None
 
 
-def check_start(directory: RunDirectory, config: DictConfig) -> bool:
-    """Check, without writing anything, that a run may start in a directory; return whether nothing is left to train.
+def check_start(path: Path, run: ResolvedConfig) -> bool:
+    """Check, without writing anything, that a run may start at a path; return whether nothing is left to train.
 
     Raises:
         ConfigurationError: as ``find_result``; or the directory is locked or cannot be written.
     """
-    if find_result(directory, config) is not None:
+    Horizon.of_trainer(run.plain["trainer"])
+    if not path.exists():
+        return False
+    directory = RunDirectory(path)
+    if find_result(directory, run.config) is not None:
         return True
-    if directory.path.exists() and not os.access(directory.path, os.W_OK):
+    if not os.access(path, os.W_OK):
         raise ConfigurationError(f"{directory.path} cannot be written.")
     if (directory.path / ".lock").exists():
         with directory.locked():
