@@ -1,7 +1,10 @@
 """Trains the runs of a sweep together. Hydra accepts plugins from the package ``hydra_plugins`` only."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_store import ConfigStore
@@ -12,6 +15,7 @@ from omegaconf import DictConfig
 from typing_extensions import override
 
 from experiment.configuration.errors import ConfigurationError
+from experiment.configuration.references import ResolvedConfig
 
 
 class VectorizedLauncher(Launcher):
@@ -27,6 +31,7 @@ class VectorizedLauncher(Launcher):
     def __init__(self, batch_size: int | None, n_jobs: int, processes: int | None, compile: bool | None) -> None:
         self.batch_size, self.n_jobs, self.processes, self.compile = batch_size, n_jobs, processes, compile
         self.basic = BasicLauncher()
+        self.structures: dict[str, str] = {}  # by the names of the runs' directories
 
     @override
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -48,12 +53,20 @@ class VectorizedLauncher(Launcher):
 
         start_processes_early(runs, self.processes)
 
+    def on_checked(self, run: ResolvedConfig, directory: Path) -> None:
+        """Note the structure of a run, which is then not composed once more to be grouped."""
+        from experiment.vectorized.grouping import structure  # here, since these import torch
+        from experiment.vectorized.refusal import NotVectorizable
+
+        with suppress(NotVectorizable):  # the reason is reported when the run is launched
+            self.structures[directory.name] = sys.intern(structure(run))
+
     @override
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         from experiment.vectorized.sweep import JobTrainer  # here, since it imports torch, and Hydra all plugins
 
         configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
-        trainer = JobTrainer(self.loader, self.config, self.batch_size, self.processes)
+        trainer = JobTrainer(self.loader, self.config, self.batch_size, self.processes, self.structures)
         jobs = [list(overrides) for overrides in job_overrides]
         trainer.train(jobs, initial_job_idx)
         returns = []

@@ -49,17 +49,22 @@ class PlannedRun:
     directory: Path
 
 
-def check_jobs(jobs: Sequence[Planned], hydra: DictConfig) -> list[Kind]:
+def check_jobs(jobs: Sequence[Planned], hydra: DictConfig, last_checks: Sequence[Check] = ()) -> list[Kind]:
     """Check composed configurations and the directories that they are to run in; return what there is to do for each.
 
     What needs torch, which takes seconds to import, is checked last, and not for a run that is complete.
+
+    Args:
+        jobs: the runs.
+        hydra: Hydra's configuration of the command.
+        last_checks: of a run that is right by all others.
 
     Raises:
         ConfigurationError: some are wrong, with the problems of the first check that any of them fails.
     """
     if 1 < len(jobs) <= FEW:  # else the errors of one would be reported after another one has needed torch
         _check_all(jobs, LIGHT_CHECKS)
-    return _check_all(jobs, [*LIGHT_CHECKS, _ModuleChecks(hydra)])
+    return _check_all(jobs, [*LIGHT_CHECKS, _ModuleChecks(hydra), *last_checks])
 
 
 def _check_all(jobs: Sequence[Planned], checks: Sequence[Check]) -> list[Kind]:

@@ -10,7 +10,8 @@ from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig, OmegaConf
 
 from experiment.configuration.errors import ConfigurationError
-from experiment.runs.checks import Kind, check_jobs
+from experiment.configuration.references import ResolvedConfig
+from experiment.runs.checks import Check, Kind, check_jobs
 from experiment.runs.directory import make_directory, remove_if_empty
 from experiment.runs.files import write_atomically
 from experiment.runs.signals import Interrupted, SignalHandler
@@ -23,10 +24,13 @@ from experiment.sweeps.worker import WorkerTask
 
 @runtime_checkable
 class PreparingLauncher(Protocol):
-    """A launcher that needs time to get ready."""
+    """A launcher that gets ready for runs while they are checked."""
 
     def prepare(self, runs: int) -> None:
         """Get ready for a number of runs, without waiting for it."""
+
+    def on_checked(self, run: ResolvedConfig, directory: Path) -> None:
+        """Get ready for a run that nothing is wrong with."""
 
 
 class Sweep:
@@ -76,9 +80,11 @@ class Sweep:
         Raises:
             ConfigurationError: some cannot run, or only some are dry runs.
         """
+        last_checks: list[Check] = []
         if isinstance(self.launcher, PreparingLauncher):
             self.launcher.prepare(len(jobs))
-        kinds = check_jobs(jobs, self.config.hydra)
+            last_checks.append(self.launcher.on_checked)
+        kinds = check_jobs(jobs, self.config.hydra, last_checks)
         if Kind.DRY_RUN in kinds and {*kinds} != {Kind.DRY_RUN}:
             raise ConfigurationError("trainer.fast_dev_run: all runs of a sweep are dry runs, or none is.")
         return [job for job, kind in zip(jobs, kinds, strict=True) if kind != Kind.NOTHING], Kind.DRY_RUN in kinds

@@ -1,16 +1,16 @@
 """Which runs of a sweep can be trained together, and why others cannot."""
 
 import pkgutil
+from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.utilities.model_helpers import is_overridden
-from omegaconf import DictConfig
 from torch import nn
 
 from experiment.configuration.identity import is_dry_run
 from experiment.configuration.keys import formula_keys
-from experiment.configuration.plain import raw_data, resolved_data
+from experiment.configuration.references import ResolvedConfig
 from experiment.runs.callback import View
 from experiment.runs.loggers import named_loggers
 from experiment.vectorized.refusal import NotVectorizable
@@ -25,23 +25,25 @@ DATA_HOOKS |= {f"{split}_dataloader" for split in ("train", "val", "test", "pred
 SINGLE = ("max_time", "profiler", "plugins", "overfit_batches", "detect_anomaly", "reload_dataloaders_every_n_epochs")
 
 
-def structure(config: DictConfig, with_sizes: bool = True) -> str:
+def structure(run: ResolvedConfig, with_sizes: bool = True) -> str:
     """Return what two runs must have in common to be trained together, as a text.
 
     They may differ in the seed, in the numbers of the optimizer, and in the formulas and the numbers of the data.
 
     Args:
-        config: of a run.
+        run: its configuration.
         with_sizes: whether integers of the data must agree: they may be sizes.
+
+    Raises:
+        NotVectorizable: runs of this configuration cannot be trained together at all.
     """
-    plain = resolved_data(config)
-    plain.pop("seed")
-    plain.pop("extras", None)
+    _check_configuration(run.plain)
+    plain = {key: value for key, value in run.plain.items() if key not in ("seed", "extras")}
     plain["optimizer"] = _without_numbers(plain["optimizer"], integers=True)
     plain["model"] = {**plain["model"], "optimizer": _without_numbers(plain["model"].get("optimizer"), integers=True)}
     formulas = dict.fromkeys(formula_keys("data", plain["data"]) & plain["data"].keys(), "formula")
     # As it is written: where it refers to the seed, it may differ.
-    data = _without_numbers(raw_data(config.data), integers=False) | formulas
+    data = _without_numbers(run.raw["data"], integers=False) | formulas
     plain["data"] = data if with_sizes else _without_sizes(data)
     return repr(plain)
 
@@ -63,29 +65,24 @@ def _without_numbers(value: Any, integers: bool) -> Any:
     return ("number" if value or not integers else "0") if is_number else value
 
 
-def check_configuration(config: DictConfig) -> None:
-    """Check that runs of a configuration can be trained together.
-
-    Raises:
-        NotVectorizable: they cannot.
-    """
-    trainer = config.trainer
+def _check_configuration(config: Mapping[str, Any]) -> None:
+    trainer = config["trainer"]
     if is_dry_run(config):
         raise NotVectorizable("trainer.fast_dev_run runs them one by one")
     if trainer.get("devices", 1) != 1 or trainer.get("num_nodes", 1) != 1:
         raise NotVectorizable("trainer.devices: each run has several processes")
     if trainer.get("strategy", "auto") != "auto":
-        raise NotVectorizable(f"trainer.strategy={trainer.strategy}")
+        raise NotVectorizable(f"trainer.strategy={trainer['strategy']}")
     if "16" in str(trainer.get("precision") or ""):
-        raise NotVectorizable(f"trainer.precision={trainer.precision}")
+        raise NotVectorizable(f"trainer.precision={trainer['precision']}")
     for key in SINGLE:
         if trainer.get(key):
             raise NotVectorizable(f"trainer.{key}: it is of one run")
     if loggers := named_loggers(config):
         raise NotVectorizable(f"loggers.{loggers[0]}: a logger of yours logs one run")
-    if config.model.get("from_run"):
+    if config["model"].get("from_run"):
         raise NotVectorizable("model.from_run: they start from the weights of another run")
-    for name, node in config.callbacks.items():
+    for name, node in config["callbacks"].items():
         if node and not issubclass(pkgutil.resolve_name(node["_target_"]), View):
             raise NotVectorizable(f"callbacks.{name}: a callback acts on one run")
 

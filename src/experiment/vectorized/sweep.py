@@ -3,11 +3,12 @@
 import re
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -16,10 +17,11 @@ from tqdm import tqdm
 
 from experiment.configuration.overrides import unquote_for_hydra
 from experiment.configuration.plain import raw_data
+from experiment.configuration.references import ResolvedConfig
 from experiment.runs.checkpoint_files import load_newest, state_name
 from experiment.runs.directory import RunDirectory
 from experiment.sweeps.jobs import JobComposer
-from experiment.vectorized.grouping import check_configuration, structure
+from experiment.vectorized.grouping import structure
 from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.shares import count_processes, share_of
 from experiment.vectorized.together import Task
@@ -40,6 +42,7 @@ class JobTrainer:
         config: of the sweep.
         batch_size: how many runs are trained together at most, ``None`` for as many as the cache or the device holds.
         processes: how many train at once, ``None`` for one a core where there are many runs.
+        structures: of runs, by the names of their directories, as far as they are known.
 
     Attributes:
         done: the metrics of the jobs that are complete, by index.
@@ -47,10 +50,15 @@ class JobTrainer:
     """
 
     def __init__(
-        self, loader: ConfigLoader, config: DictConfig, batch_size: int | None = None, processes: int | None = None
+        self,
+        loader: ConfigLoader,
+        config: DictConfig,
+        batch_size: int | None = None,
+        processes: int | None = None,
+        structures: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.loader, self.config = loader, config
-        self.batch_size, self.processes = batch_size, processes
+        self.batch_size, self.processes, self.structures = batch_size, processes, structures
         self.composer = JobComposer(loader, config)
         self.done: dict[int, dict[str, Any]] = {}
         self.reasons: Counter[str] = Counter()
@@ -85,15 +93,15 @@ class JobTrainer:
         """Yield the groups of runs of one structure, those together that differ in sizes of their data alone."""
         groups: dict[tuple[str, str], list[int]] = defaultdict(list)
         for index in indices:
-            config = tasks[index].composition.compose()
+            task = tasks[index]
             try:
-                check_configuration(config)
-                groups[structure(config), _position(tasks[index].directory)].append(index)
+                what = self.structures.get(task.directory.path.name) or structure(_resolve(task))
+                groups[what, _position(task.directory)].append(index)
             except NotVectorizable as reason:
                 self._leave(1, str(reason))
         similar: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
         for (_, position), group in groups.items():
-            what = structure(tasks[group[0]].composition.compose(), with_sizes=False)
+            what = structure(_resolve(tasks[group[0]]), with_sizes=False)
             self.with_script |= "__main__." in what
             similar[what, position].append(group)
         yield from similar.values()
@@ -151,6 +159,10 @@ class JobTrainer:
             make_hydra = partial(_hydra_of_job, hydra, given, number, path)
             tasks.append(Task(RunDirectory(path), own, self.composer.composition(own, varied), make_hydra))
         return tasks
+
+
+def _resolve(task: Task) -> ResolvedConfig:
+    return ResolvedConfig.of(task.composition.compose())
 
 
 def _key(override: str) -> str:
