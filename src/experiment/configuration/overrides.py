@@ -16,7 +16,7 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-CACHE_SIZE = 4096  # overrides; the runs of a sweep share most of them
+CACHE_SIZE = 2**16  # overrides, of 1 kB each at most; the runs of a sweep share most of them
 
 
 @functools.lru_cache(maxsize=CACHE_SIZE)
@@ -27,9 +27,14 @@ def parse_override(override: str) -> Override:
         OverrideParseException: Hydra's grammar does not allow it.
     """
     try:
-        return OverridesParser.create().parse_override(override)
+        return _make_parser().parse_override(override)
     except HydraException as error:
         raise OverrideParseException(override, str(error)) from error
+
+
+@functools.cache  # to make it takes as long as to parse
+def _make_parser() -> OverridesParser:
+    return OverridesParser.create()
 
 
 def expand_sweep(override: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Everything that can be known to be wrong before a run starts, for all runs of a command together."""
 
+import functools
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,9 +63,10 @@ def check_jobs(jobs: Sequence[Planned], hydra: DictConfig, last_checks: Sequence
     Raises:
         ConfigurationError: some are wrong, with the problems of the first check that any of them fails.
     """
+    light_checks: list[Check] = [_check_configuration, _EnvironmentCheck(), _check_directory]
     if 1 < len(jobs) <= FEW:  # else the errors of one would be reported after another one has needed torch
-        _check_all(jobs, LIGHT_CHECKS)
-    return _check_all(jobs, [*LIGHT_CHECKS, _ModuleChecks(hydra), *last_checks])
+        _check_all(jobs, light_checks)
+    return _check_all(jobs, [*light_checks, _ModuleChecks(hydra), *last_checks])
 
 
 def _check_all(jobs: Sequence[Planned], checks: Sequence[Check]) -> list[Kind]:
@@ -90,17 +92,20 @@ def _check_configuration(run: ResolvedConfig, directory: Path) -> None:
     raise_problems(run)
 
 
-def _check_environment(run: ResolvedConfig, directory: Path) -> None:
-    check_environment(run.plain["trainer"])
+class _EnvironmentCheck:
+    """Checks the environment, once for all configurations whose trainers have the same keys."""
+
+    def __init__(self) -> None:
+        self.check = functools.cache(check_environment)
+
+    def __call__(self, run: ResolvedConfig, directory: Path) -> None:
+        self.check(tuple(run.plain["trainer"]))
 
 
 def _check_directory(run: ResolvedConfig, directory: Path) -> Kind:
     if is_dry_run(run.plain):
         return Kind.DRY_RUN
     return Kind.NOTHING if check_start(directory, run) else Kind.RUN
-
-
-LIGHT_CHECKS: list[Check] = [_check_configuration, _check_environment, _check_directory]
 
 
 class _ModuleChecks:

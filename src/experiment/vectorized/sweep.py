@@ -184,5 +184,7 @@ def _hydra_of_job(hydra: dict[str, Any], overrides: dict[str, list[str]], number
 
 def _position(directory: RunDirectory) -> str:
     """Return where the run in a directory resumes: runs are trained together from the same state on."""
+    if not directory.checkpoints.exists():
+        return ""
     path, checkpoint = load_newest(directory.checkpoints)
     return state_name(checkpoint) if path else ""
