@@ -20,6 +20,7 @@ BLUE, RED, GREY = "#0072B2", "#D55E00", "#BBBBBB"  # of Okabe and Ito's palette
 MAX_PANELS = 12
 MAX_BARS = 40
 MAX_NUMBERED_CELLS = 60  # of a heat map
+MAX_MARKED = 100  # columns or rows of a heat map: no mark fits into narrower cells
 LABEL_SIZE = 10  # points, of keys and scores
 
 
@@ -207,18 +208,20 @@ def _draw_heat_map(
 ) -> AxesImage:
     """Draw the mean of each group in a cell, whose column and row are the group's values of the two keys."""
     across, up = keys
+    places = {key: {value: place for place, value in enumerate(values[key])} for key in keys}
     grid = np.full((len(values[up]), len(values[across])), np.nan)
     for group in groups:
-        row, column = (values[key].index(group.overrides.get(key, "")) for key in (up, across))
+        row, column = (places[key][group.overrides.get(key, "")] for key in (up, across))
         mean = group.mean(score)
         text, color = "", "black"
         if math.isfinite(mean):
             grid[row, column] = mean
-            text = f"{mean:.3g}" if grid.size <= MAX_NUMBERED_CELLS else ""
-            color = "white" if norm(mean) < 0.5 else "black"
-        elif group.count("diverged"):
+            if grid.size <= MAX_NUMBERED_CELLS:
+                text, color = f"{mean:.3g}", "white" if norm(mean) < 0.5 else "black"
+        elif max(grid.shape) <= MAX_MARKED and group.count("diverged"):
             text = "diverged"
-        axes.text(column, row, text, ha="center", va="center", fontsize=SMALL - 1, color=color)
+        if text:
+            axes.text(column, row, text, ha="center", va="center", fontsize=SMALL - 1, color=color)
     shades = colormaps["cividis"].with_extremes(bad=GREY)
     return axes.imshow(grid, shades, norm=norm, origin="lower", aspect="auto")
 
