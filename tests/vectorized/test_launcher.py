@@ -1,5 +1,6 @@
 """``hydra/launcher=vectorized``: runs that are trained together equal the same runs trained alone."""
 
+import gc
 import sys
 import time
 from pathlib import Path
@@ -11,6 +12,9 @@ from scipy.stats import ks_2samp
 
 from experiment import repeat
 from experiment.points import classifier
+from experiment.vectorized import sweep as vectorized_sweep
+from experiment.vectorized import workers
+from experiment.vectorized.member import Member
 from tests.conftest import ROOT, checkpoint, metrics, plain_loop
 from tests.runs.test_run import curve
 from tests.vectorized.compare import assert_same_runs, run_directories
@@ -124,3 +128,30 @@ def test_runs_whose_loss_is_a_sum_are_not_trained_on_repeated_points(train, monk
     assert train(*command, "hydra.sweep.dir=alone") == 0
     assert_same_runs("together", "alone")
     assert "Trained together with 1 other runs" in (run_directories("together")[0] / "train.log").read_text()
+
+
+def test_nothing_of_a_batch_is_left_when_the_next_one_begins(train, monkeypatch):
+    left, train_together = [], workers.train_together
+
+    def count_and_train(tasks, signals):
+        left.append(sum(isinstance(each, Member) for each in gc.get_objects()))
+        return train_together(tasks, signals)
+
+    monkeypatch.setattr(workers, "train_together", count_and_train)
+    command = ["-m", "seed=0,1,2,3", "hydra.launcher.batch_size=2", "trainer.max_epochs=2", *BARE]
+    assert train(*command, VECTORIZED, "hydra.sweep.dir=sweep") == 0
+    assert left[1:] == [0]
+
+
+def test_a_run_that_was_checked_is_not_composed_once_more_to_be_grouped(train, monkeypatch):
+    composed, resolve = [], vectorized_sweep._resolve
+
+    def count_and_resolve(task):
+        composed.append(task.directory.path.name)
+        return resolve(task)
+
+    monkeypatch.setattr(vectorized_sweep, "_resolve", count_and_resolve)
+    command = ["-m", "optimizer=sgd,adam", "seed=0,1", "trainer.max_epochs=2", *BARE]
+    assert train(*command, VECTORIZED, "hydra.sweep.dir=sweep") == 0
+    assert len(composed) == 2  # one of each group
+    assert {metrics(run)["engine"] for run in run_directories("sweep")} == {"vectorized"}
