@@ -66,7 +66,7 @@ class VectorizedLauncher(Launcher):
         from experiment.vectorized.sweep import JobTrainer  # here, since it imports torch, and Hydra all plugins
 
         configure_log(self.config.hydra.job_logging, self.config.hydra.verbose)
-        trainer = JobTrainer(self.loader, self.config, self.batch_size, self.processes, self.structures)
+        trainer = JobTrainer(self.loader, self.config, self.batch_size, self.processes, self.compile, self.structures)
         jobs = [list(overrides) for overrides in job_overrides]
         trainer.train(jobs, initial_job_idx)
         returns = []

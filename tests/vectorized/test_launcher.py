@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import ks_2samp
+from torch.fx import GraphModule
 
 from experiment import repeat
 from experiment.points import classifier
+from experiment.vectorized import compiling, workers
 from experiment.vectorized import sweep as vectorized_sweep
-from experiment.vectorized import workers
 from experiment.vectorized.member import Member
 from tests.conftest import ROOT, checkpoint, metrics, plain_loop
 from tests.runs.test_run import curve
@@ -130,12 +131,33 @@ def test_runs_whose_loss_is_a_sum_are_not_trained_on_repeated_points(train, monk
     assert "Trained together with 1 other runs" in (run_directories("together")[0] / "train.log").read_text()
 
 
+@pytest.mark.filterwarnings("ignore")  # the compiler uses what torch deprecates
+def test_runs_whose_step_is_compiled_equal_those_that_are_trained_alone(train, monkeypatch):
+    monkeypatch.setattr(compiling, "_compiled", {})
+    arguments = ["optimizer.lr=0.1,1", "seed=0,1", "trainer.max_epochs=40", *BARE]
+    assert train("-m", *arguments, "hydra.sweep.dir=alone") == 0
+    together = [VECTORIZED, "hydra.launcher.compile=true", "hydra.launcher.batch_size=2"]
+    assert train("-m", *arguments, "hydra.sweep.dir=together", *together) == 0
+    assert_same_runs("together", "alone")
+    ((_, compiled),) = compiling._compiled.items()
+    assert not isinstance(compiled, GraphModule)
+    assert not any("not compiled" in (run / "train.log").read_text() for run in run_directories("together"))
+
+
+@pytest.mark.parametrize("value", ["processes=0", "batch_size=-1", "n_jobs=x", "compile=maybe"])
+def test_a_wrong_value_of_the_launcher_is_reported_by_its_key(train, capfd, value):
+    assert train("-m", VECTORIZED, "seed=0,1", f"hydra.launcher.{value}", "hydra.sweep.dir=sweep") == 1
+    captured = capfd.readouterr()
+    assert f"hydra.launcher.{value}: " in captured.err + captured.out
+    assert not Path("sweep").exists()
+
+
 def test_nothing_of_a_batch_is_left_when_the_next_one_begins(train, monkeypatch):
     left, train_together = [], workers.train_together
 
-    def count_and_train(tasks, signals):
+    def count_and_train(batch, signals):
         left.append(sum(isinstance(each, Member) for each in gc.get_objects()))
-        return train_together(tasks, signals)
+        return train_together(batch, signals)
 
     monkeypatch.setattr(workers, "train_together", count_and_train)
     command = ["-m", "seed=0,1,2,3", "hydra.launcher.batch_size=2", "trainer.max_epochs=2", *BARE]

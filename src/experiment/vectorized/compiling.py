@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,10 +14,30 @@ from torch.utils._pytree import tree_leaves
 from experiment.vectorized.agreement import agree
 from experiment.vectorized.attributes import describe
 
+COMPILE_SECONDS = 8.0  # that to compile a step may take, with the import of the compiler
+SAVED = 0.6  # of the time of a step, where it is compiled
 NARROW = 16  # columns
 
 log = logging.getLogger("run")
 _compiled: dict[str, Callable[..., Any]] = {}  # by the text of a graph: the batches of a sweep have the same
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """Whether the step of runs that are trained together is compiled.
+
+    Attributes:
+        choice: of the user, ``None`` for where it pays.
+        batches: of runs of this structure that a process trains one after the other.
+    """
+
+    choice: bool | None = None
+    batches: float = 1
+
+    def pays(self, seconds: float) -> bool:
+        """Return whether to compile a step, given the seconds that the steps of a batch take that are left."""
+        saves = SAVED * seconds * self.batches > COMPILE_SECONDS
+        return saves if self.choice is None else self.choice
 
 
 def is_compiled(graph: GraphModule) -> bool:

@@ -21,10 +21,11 @@ from experiment.configuration.references import ResolvedConfig
 from experiment.runs.checkpoint_files import load_newest, state_name
 from experiment.runs.directory import RunDirectory
 from experiment.sweeps.jobs import JobComposer
+from experiment.vectorized.compiling import Compiling
 from experiment.vectorized.grouping import structure
 from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.shares import count_processes, share_of
-from experiment.vectorized.together import Task
+from experiment.vectorized.together import Batch, Task
 from experiment.vectorized.trial import COMPARED, TRIED, choose_batch_size
 from experiment.vectorized.workers import train_batches
 
@@ -42,10 +43,11 @@ class JobTrainer:
         config: of the sweep.
         batch_size: how many runs are trained together at most, ``None`` for as many as the cache or the device holds.
         processes: how many train at once, ``None`` for one a core where there are many runs.
+        compile: whether a training step is compiled, ``None`` for where that pays.
         structures: of runs, by the names of their directories, as far as they are known.
 
     Attributes:
-        done: the metrics of the jobs that are complete, by index.
+        done: the metrics of the jobs that are complete, by their number among those that are trained.
         reasons: why others are not, with how many there are of each.
     """
 
@@ -55,10 +57,11 @@ class JobTrainer:
         config: DictConfig,
         batch_size: int | None = None,
         processes: int | None = None,
+        compile: bool | None = None,
         structures: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         self.loader, self.config = loader, config
-        self.batch_size, self.processes, self.structures = batch_size, processes, structures
+        self.batch_size, self.processes, self.compile, self.structures = batch_size, processes, compile, structures
         self.composer = JobComposer(loader, config)
         self.done: dict[int, dict[str, Any]] = {}
         self.reasons: Counter[str] = Counter()
@@ -71,15 +74,15 @@ class JobTrainer:
         Raises:
             Interrupted: by a signal; the runs have saved their state.
         """
-        tasks = self._make_tasks(jobs, first)
-        self.num_processes = count_processes(self.processes, len(tasks))
-        lost = [*range(len(tasks))]
+        lost = self._make_tasks(jobs, first)
+        self.num_processes = count_processes(self.processes, len(lost))
         if any(text.startswith("hydra.sweeper.callbacks") for job in jobs for text in job):
             self._leave(len(lost), "search.pruning compares each run while it is trained")
             lost = []
         for _ in range(ATTEMPTS):
-            batches = [batch for similar in self._group(tasks, lost) for batch in self._split_similar(tasks, similar)]
-            lost = self._train_batches(tasks, batches)
+            lost = self._train_batches(
+                [batch for similar in self._group(lost) for batch in self._split_similar(similar)]
+            )
         self._leave(len(lost), "a process that trained them with others was lost")
         for text, count in self.reasons.items():
             tqdm.write(f"Trained one by one: {count} runs, since {text}.", file=sys.stderr)
@@ -89,60 +92,58 @@ class JobTrainer:
         if count:
             self.reasons[reason] += count
 
-    def _group(self, tasks: Sequence[Task], indices: Sequence[int]) -> Iterator[list[list[int]]]:
+    def _group(self, tasks: Sequence[Task]) -> Iterator[list[list[Task]]]:
         """Yield the groups of runs of one structure, those together that differ in sizes of their data alone."""
-        groups: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for index in indices:
-            task = tasks[index]
+        groups: dict[tuple[str, str], list[Task]] = defaultdict(list)
+        for task in tasks:
             try:
                 what = self.structures.get(task.directory.path.name) or structure(_resolve(task))
-                groups[what, _position(task.directory)].append(index)
+                groups[what, _position(task.directory)].append(task)
             except NotVectorizable as reason:
                 self._leave(1, str(reason))
-        similar: dict[tuple[str, str], list[list[int]]] = defaultdict(list)
+        similar: dict[tuple[str, str], list[list[Task]]] = defaultdict(list)
         for (_, position), group in groups.items():
-            what = structure(_resolve(tasks[group[0]]), with_sizes=False)
+            what = structure(_resolve(group[0]), with_sizes=False)
             self.with_script |= "__main__." in what
             similar[what, position].append(group)
         yield from similar.values()
 
-    def _split_similar(self, tasks: Sequence[Task], groups: list[list[int]]) -> Iterator[list[int]]:
+    def _split_similar(self, groups: list[list[Task]]) -> Iterator[Batch]:
         """Yield the batches of groups that differ in sizes of their data: of all together, where that is the same."""
         if 1 < len(groups) <= MOST_SIZES:
             with suppress(NotVectorizable):
-                size = self._try(tasks, [group[0] for group in groups], compared=len(groups))
+                size = self._try([group[0] for group in groups], compared=len(groups))
                 yield from self._split([*chain.from_iterable(groups)], size)
                 return
         for group in groups:
             try:
-                yield from self._split(group, self._try(tasks, group[:TRIED]))
+                yield from self._split(group, self._try(group[:TRIED]))
             except NotVectorizable as reason:
                 self._leave(len(group), str(reason))
 
-    def _try(self, tasks: Sequence[Task], tried: Sequence[int], compared: int = COMPARED) -> int:
+    def _try(self, tasks: Sequence[Task], compared: int = COMPARED) -> int:
         """Return how many runs like these are best trained together.
 
         Raises:
             NotVectorizable: they cannot be.
         """
-        runs = [(tasks[index].directory, tasks[index].composition.compose()) for index in tried]
+        runs = [(task.directory, task.composition.compose()) for task in tasks]
         return choose_batch_size(runs, self.num_processes, compared)
 
-    def _split(self, group: list[int], size: int) -> Iterator[list[int]]:
+    def _split(self, group: list[Task], size: int) -> Iterator[Batch]:
         size = min(size, self.batch_size or size, share_of(len(group), self.num_processes))
         for start in range(0, len(group), size):
-            yield group[start : start + size]
+            following = -(-(len(group) - start) // size)
+            yield Batch(group[start : start + size], Compiling(self.compile, following / self.num_processes))
 
-    def _train_batches(self, tasks: Sequence[Task], batches: list[list[int]]) -> list[int]:
+    def _train_batches(self, batches: list[Batch]) -> list[Task]:
         """Train batches, and return the runs of those that were lost with their process."""
         lost = dict(enumerate(batches))
-        together = [[tasks[index] for index in batch] for batch in batches]
-        for outcome in train_batches(together, self.num_processes, self.with_script):
-            batch = lost.pop(outcome.batch)
-            complete = {batch[position] for position in outcome.complete}
-            self.done |= {index: tasks[index].directory.metrics for index in complete}
-            self._leave(len(batch) - len(complete), outcome.failure or UNFINISHED)
-        return [index for batch in lost.values() for index in batch]
+        for outcome in train_batches(batches, self.num_processes, self.with_script):
+            tasks = lost.pop(outcome.batch).tasks
+            self.done |= {tasks[position].number: tasks[position].directory.metrics for position in outcome.complete}
+            self._leave(len(tasks) - len(outcome.complete), outcome.failure or UNFINISHED)
+        return [task for batch in lost.values() for task in batch.tasks]
 
     def _make_tasks(self, jobs: Sequence[list[str]], first: int) -> list[Task]:
         hydra = raw_data(self.loader.load_sweep_config(self.config, jobs[0]).hydra)
@@ -150,14 +151,14 @@ class JobTrainer:
         shared = {*jobs[0]}.intersection(*jobs)
         varied = {_key(text) for job in jobs for text in job if text not in shared}
         tasks = []
-        for number, overrides in enumerate(jobs, first):
+        for number, overrides in enumerate(jobs):
             own = [text for text in overrides if not HYDRA_KEY.match(text)]
             of_hydra = [text for text in overrides if HYDRA_KEY.match(text)]
             values = {key: value for key, _, value in (text.partition("=") for text in of_hydra)}
             path = Path(*(unquote_for_hydra(values[f"hydra.sweep.{part}"]) for part in ("dir", "subdir")))
             given = {"hydra": [*common, *of_hydra], "task": own}
-            make_hydra = partial(_hydra_of_job, hydra, given, number, path)
-            tasks.append(Task(RunDirectory(path), own, self.composer.composition(own, varied), make_hydra))
+            make_hydra = partial(_hydra_of_job, hydra, given, first + number, path)
+            tasks.append(Task(number, RunDirectory(path), own, self.composer.composition(own, varied), make_hydra))
         return tasks
 
 

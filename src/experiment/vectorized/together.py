@@ -16,6 +16,7 @@ from experiment.runs.run import log_to, started
 from experiment.runs.signals import SignalHandler
 from experiment.sweeps.jobs import Composition
 from experiment.vectorized.attributes import check_alike
+from experiment.vectorized.compiling import Compiling
 from experiment.vectorized.member import Member
 from experiment.vectorized.training import StackedTraining, make_trainer
 
@@ -27,16 +28,31 @@ class Task:
     """A run that is to be trained together with others.
 
     Attributes:
+        number: among the jobs that are launched with it.
         directory: of the run.
         overrides: that it is composed from.
         composition: of its configuration.
         make_hydra: returns Hydra's own configuration of the run, as plain data.
     """
 
+    number: int
     directory: RunDirectory
     overrides: Sequence[str]
     composition: Composition
     make_hydra: Callable[[], dict[str, Any]]
+
+
+@dataclass
+class Batch:
+    """Runs of one structure that are trained together.
+
+    Attributes:
+        tasks: the runs.
+        compiling: whether their training step is compiled.
+    """
+
+    tasks: Sequence[Task]
+    compiling: Compiling
 
 
 @contextmanager
@@ -51,8 +67,8 @@ def _without_collector() -> Iterator[None]:
 
 
 @_without_collector()  # around the function: while that runs, its variables hold the runs, and none is collected
-def train_together(tasks: Sequence[Task], signals: SignalHandler) -> list[Task]:
-    """Train runs of one structure together, and return those that are complete.
+def train_together(batch: Batch, signals: SignalHandler) -> list[Task]:
+    """Train the runs of a batch, and return those that are complete.
 
     The others can be resumed, or are complete already: those that another process trains, and those whose loss is not
     finite.
@@ -62,7 +78,7 @@ def train_together(tasks: Sequence[Task], signals: SignalHandler) -> list[Task]:
         Exception: they cannot be trained together to the end; each can be resumed alone.
     """
     with ExitStack() as stack:
-        held = [(task, config) for task in tasks if _hold(task, config := task.composition.compose(), stack)]
+        held = [(task, config) for task in batch.tasks if _hold(task, config := task.composition.compose(), stack)]
         if not held:
             return []
         trainer = make_trainer(held[0][1])
@@ -73,7 +89,7 @@ def train_together(tasks: Sequence[Task], signals: SignalHandler) -> list[Task]:
                 starts = started(task.directory, config, task.make_hydra(), log)
                 member.resume, member.metrics = stack.enter_context(starts)
         with log_to(*(task.directory for task, _ in held)):
-            failure = _train(members, [task.overrides for task, _ in held], signals)
+            failure = _train(members, [task.overrides for task, _ in held], signals, batch.compiling)
         for member in members:
             if failure or member.is_dropped:
                 member.metrics.clear()
@@ -95,11 +111,13 @@ def _hold(task: Task, config: DictConfig, stack: ExitStack) -> bool:
     return False
 
 
-def _train(members: Sequence[Member], overrides: Sequence[Sequence[str]], signals: SignalHandler) -> Exception | None:
+def _train(
+    members: Sequence[Member], overrides: Sequence[Sequence[str]], signals: SignalHandler, compiling: Compiling
+) -> Exception | None:
     """Train runs, and return what has ended that early: then it is left to another engine to end it as a failure."""
     log.info(f"Trained together with {len(members) - 1} other runs.")
     try:
-        StackedTraining(members, overrides, signals).run()
+        StackedTraining(members, overrides, signals, compiling).run()
     except BaseException as error:
         log.info("The runs ended early:", exc_info=error)
         if isinstance(error, Exception):

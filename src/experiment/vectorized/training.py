@@ -27,6 +27,7 @@ from experiment.runs.signals import SignalHandler
 from experiment.runs.training import final_metrics
 from experiment.vectorized.callbacks import StackedLossMonitor, StackedRandomness
 from experiment.vectorized.checkpoints import StackedCheckpoints
+from experiment.vectorized.compiling import Compiling
 from experiment.vectorized.graph import ReplayedStep
 from experiment.vectorized.loaders import StackedData
 from experiment.vectorized.log import RunLog, StackedLog
@@ -56,10 +57,17 @@ class StackedTraining:
         members: the runs, whose directories are locked and started.
         overrides: of each run.
         signals: that end the runs; the caller handles them meanwhile.
+        compiling: whether the training step is compiled.
     """
 
-    def __init__(self, members: Sequence[Member], overrides: Sequence[Sequence[str]], signals: SignalHandler) -> None:
-        self.members, self.signals = members, signals
+    def __init__(
+        self,
+        members: Sequence[Member],
+        overrides: Sequence[Sequence[str]],
+        signals: SignalHandler,
+        compiling: Compiling,
+    ) -> None:
+        self.members, self.signals, self.compiling = members, signals, compiling
         self.config = members[0].config
         for member, given in zip(members, overrides, strict=True):
             if self.config.trainer.get("logger", True):
@@ -99,8 +107,8 @@ class StackedTraining:
                     member.metrics |= self._progress(member)
 
     def _compiling_pays(self, seconds: float) -> bool:
-        """Whether it pays to compile a step that takes some seconds."""
-        return "COMPILE" in __import__("os").environ
+        """Return whether to compile a step that takes some seconds."""
+        return self.compiling.pays(seconds * (self.trainer.estimated_stepping_batches - self.trainer.global_step))
 
     def _progress(self, member: Member) -> dict[str, Any]:
         done, best = self.checkpoints, member.best_score

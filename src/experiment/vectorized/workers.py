@@ -17,7 +17,7 @@ from experiment.runs.process_start import clean_context, hidden_script
 from experiment.runs.signals import Interrupted, SharedSignals, SignalHandler
 from experiment.vectorized.refusal import explain
 from experiment.vectorized.shares import WORKERS
-from experiment.vectorized.together import Task, train_together
+from experiment.vectorized.together import Batch, train_together
 
 POLL_SECONDS = 0.1  # between two looks at whether a signal has come
 SAVE_SECONDS = 30.0  # for the runs to save their state after a signal
@@ -43,7 +43,7 @@ class Shared:
     """What the processes share.
 
     Attributes:
-        batches: the runs that are trained together, for each batch.
+        batches: of runs.
         taken: how many batches have been taken by a process, in shared memory.
         signal: the number of the signal that has come, 0 before one has, in shared memory.
         parent: the end of a pipe that is closed when the process that started the others dies.
@@ -51,7 +51,7 @@ class Shared:
         code: the directories of the user's own code.
     """
 
-    batches: Sequence[Sequence[Task]]
+    batches: Sequence[Batch]
     taken: Any
     signal: Any
     parent: Connection
@@ -70,7 +70,7 @@ class Shared:
             batch = self.batches[number]
             try:
                 complete = {*train_together(batch, signals)}
-                yield Outcome(number, [position for position, task in enumerate(batch) if task in complete])
+                yield Outcome(number, [position for position, task in enumerate(batch.tasks) if task in complete])
             except Exception as error:  # also of somebody's module: where a run is at fault, it fails alone
                 yield Outcome(number, [], explain(error))
 
@@ -80,7 +80,7 @@ class Shared:
             return int(self.taken.value) - 1
 
 
-def train_batches(batches: Sequence[Sequence[Task]], processes: int, with_script: bool) -> list[Outcome]:
+def train_batches(batches: Sequence[Batch], processes: int, with_script: bool) -> list[Outcome]:
     """Train batches of runs, and return how they ended; one that was lost with its process is left out.
 
     Args:
