@@ -1,7 +1,6 @@
 """The directory of a run: the files in it, read as a stranger's, written atomically, by one process at a time."""
 
 import errno
-import json
 import logging
 import math
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.objective import TEXTS
 from experiment.configuration.references import call_resolvers
 from experiment.runs.files import write_atomically
+from experiment.runs.json_text import to_json
 from experiment.runs.recorded import check_places, is_plain_file, load_json, load_yaml
 from experiment.runs.yaml_text import to_yaml
 
@@ -103,11 +103,10 @@ class RunDirectory:
         """Whether a configuration is recorded word for word: to parse and compare it takes four times as long."""
         return self.is_started and self.config_file.read_text("utf-8", errors="replace") == _recorded(config)
 
-    def write_json(self, name: str, content: dict[str, Any]) -> dict[str, Any]:
-        """Write a JSON document and return it, with ``None`` for each number that is not finite."""
+    def write_json(self, name: str, content: dict[str, Any]) -> None:
+        """Write a JSON document, with ``null`` for each number that is not finite."""
         finite = {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in content.items()}
-        write_atomically(self.path / name, json.dumps(finite, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
-        return finite
+        write_atomically(self.path / name, to_json(finite) + "\n")
 
     def record_configuration(self, config: DictConfig, hydra: dict[str, Any]) -> None:
         """Record a configuration, and Hydra's as plain data, as the one that is run here."""

@@ -3,6 +3,7 @@
 A file holds the format's TFRecords: length, checksum, content, checksum.
 """
 
+import fnmatch
 import itertools
 import json
 import os
@@ -167,9 +168,13 @@ def read_events(directory: Path) -> Iterator[Event]:
 
 def _find_files(directory: Path, deep: bool = False) -> Iterator[Path]:
     """Yield the event files of a directory, symbolic links excepted: what they lead to is not the run's."""
-    for path in directory.rglob(PATTERN) if deep else directory.glob(PATTERN):
-        if path.is_file() and not path.is_symlink():
-            yield path
+    for folder, folders, names in os.walk(directory):
+        if not deep:
+            folders.clear()
+        for name in fnmatch.filter(names, PATTERN):
+            path = Path(folder, name)
+            if path.is_file() and not path.is_symlink():
+                yield path
 
 
 def _is_own(path: Path) -> bool:
@@ -202,7 +207,8 @@ def _replace_files(directory: Path, events: Iterable[Event]) -> Path:
     """
     old = [path for path in _find_files(directory) if _is_own(path)]
     now = time.time()
-    seconds = [int(match[1]) for path in directory.glob(PATTERN) if (match := re.search(r"\.(\d{10})\.", path.name))]
+    names = fnmatch.filter(os.listdir(directory), PATTERN)
+    seconds = [int(match[1]) for name in names if (match := re.search(r"\.(\d{10})\.", name))]
     second = max([int(now), *(each + 1 for each in seconds)])
     (directory / ".events.partial").unlink(missing_ok=True)
     partial = EventFile(directory / ".events.partial")

@@ -21,10 +21,10 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises:
         ReportedError: it cannot be written.
     """
-    partial = path.with_name(f"{path.name}.partial")
+    partial = Path(f"{path}.partial")
     try:
         partial.unlink(missing_ok=True)  # which may be a link
-        with partial.open("xb") as file:
+        with open(partial, "xb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
         replace(partial, path)
     except OSError as error:
@@ -37,7 +37,7 @@ def replace(file: Path, place: Path) -> None:
     give_up = time.monotonic() + REPLACE_SECONDS
     while True:
         try:
-            file.replace(place)
+            os.replace(file, place)
             return
         except PermissionError:
             if time.monotonic() > give_up or place.is_dir() or not os.access(place.parent, os.W_OK):

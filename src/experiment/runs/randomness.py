@@ -115,7 +115,7 @@ def get_streams() -> dict[str, Any]:
     version, internal, gauss = random.getstate()
     name, keys, *rest = np.random.get_state()
     state = {
-        "python": [version, torch.tensor(internal), gauss],
+        "python": [version, torch.from_numpy(np.array(internal, dtype=np.int64)), gauss],
         "numpy": [name, torch.from_numpy(np.asarray(keys, dtype=np.int64)), *rest],
         "torch": torch.get_rng_state(),
     }

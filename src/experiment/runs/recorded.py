@@ -3,9 +3,11 @@
 It is not to decide which file is opened or written, which code is imported or called, or what leaves this machine.
 """
 
+import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -28,6 +30,7 @@ INTERPOLATION = re.compile(r"\$\{([^}:]*)(:?)")
 WRITING_GROUPS = ("callbacks", "trainer", "loggers")  # whose objects write where their arguments say
 DIRECTORY_ARGUMENT = re.compile(r"(dir|dirpath|path|root|folder|uri|url)$")
 REPLACED = ("trainer.default_root_dir",)  # by the run's directory
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # what a system answers where nothing is at a path
 ADVICE = "the recorded configuration may do so only with --trust, for a run of your own"
 
 
@@ -83,10 +86,10 @@ def is_plain_file(path: Path) -> bool:
     """
     if path.parent.name in OWN_DIRECTORIES:
         _raise_if_link(path.parent)
-    _raise_if_link(path)
-    if path.exists() and not path.is_file():
+    mode = _raise_if_link(path)
+    if mode and not stat.S_ISREG(mode):
         raise ConfigurationError(f"{path} is no file.")
-    return path.exists()
+    return mode != 0
 
 
 def check_places(directory: Path) -> None:
@@ -120,9 +123,17 @@ def _list(directory: Path) -> Iterator[os.DirEntry[str]]:
         yield from entries
 
 
-def _raise_if_link(path: Path) -> None:
-    if path.is_symlink():
+def _raise_if_link(path: Path) -> int:
+    """Return the mode of what is at a path, 0 if there is nothing."""
+    try:
+        mode = path.lstat().st_mode
+    except OSError as error:
+        if error.errno in ABSENT:
+            return 0
+        raise
+    if stat.S_ISLNK(mode):
         raise ConfigurationError(f"{path} is a symbolic link: a run is read and written in its own directory alone.")
+    return mode
 
 
 def check_recorded_values(config: DictConfig) -> None:

@@ -66,7 +66,8 @@ def _run_locked(directory: RunDirectory, config: DictConfig, hydra: DictConfig) 
     terminal = LOG_FILE_ONLY if in_sweep else log
     with log_to(directory):
         try:
-            with started(directory, config, raw_data(hydra), terminal) as (resume, metrics):
+            resume = find_resume_point(directory, config)
+            with started(directory, config, raw_data(hydra), resume, terminal) as metrics:
                 train(directory, config, hydra, resume, not in_sweep, metrics)
         except Interrupted as interrupted:
             interrupted.hydra = hydra
@@ -78,29 +79,23 @@ def _run_locked(directory: RunDirectory, config: DictConfig, hydra: DictConfig) 
 
 @contextmanager
 def started(
-    directory: RunDirectory, config: DictConfig, hydra: dict[str, Any], terminal: logging.Logger
-) -> Iterator[tuple[ResumePoint, dict[str, Any]]]:
-    """Start a run in a locked directory; yield where it resumes, and the metrics for an engine to fill.
+    directory: RunDirectory, config: DictConfig, hydra: dict[str, Any], resume: ResumePoint, terminal: logging.Logger
+) -> Iterator[dict[str, Any]]:
+    """Start a run in a locked directory, and yield the metrics for an engine to fill.
 
-    The metrics are written however the engine ends; an error decides the status. An engine that leaves the run to
-    another one clears them.
+    They are written however the engine ends; an error decides the status. An engine that leaves the run to another one
+    clears them.
 
     Args:
         directory: of the run.
         config: of the run.
         hydra: Hydra's own configuration, as plain data.
+        resume: where it starts.
         terminal: the logger to which it is reported where the run resumes.
     """
-    resume = find_resume_point(directory, config)
     directory.record_configuration(config, hydra)
     if resume.checkpoint:
         terminal.info(f"Resuming from step {resume.step} (epoch {resume.epoch})")
-    with _written_metrics(directory) as metrics:
-        yield resume, metrics
-
-
-@contextmanager
-def _written_metrics(directory: RunDirectory) -> Iterator[dict[str, Any]]:
     metrics: dict[str, Any] = dict.fromkeys(SCORES) | {"engine": None, "error": None}
     try:
         yield metrics

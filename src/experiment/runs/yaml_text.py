@@ -3,12 +3,14 @@
 import functools
 import pickle
 import re
+import textwrap
 from enum import Enum
 from typing import Any
 
 import yaml
 from omegaconf._utils import get_omega_conf_dumper
 
+INDENT, WIDTH = "  ", 80  # of YAML's lines, in characters
 SIMPLE_KEY = re.compile(r"[A-Za-z]\w{0,100}")  # which YAML writes on one line
 # For values without dictionaries whose ``repr`` is this, libyaml writes what Python's slow emitter does.
 SIMPLE_VALUE = re.compile(r"[ -\[\]-z]*")
@@ -45,17 +47,16 @@ def _write(pickled_item: bytes, depth: int) -> str:
     key, value = pickle.loads(pickled_item)
     if not (isinstance(value, dict) and value and SIMPLE_KEY.fullmatch(str(key))):
         return _dump_item(key, value, depth)
-    header = _dump_item(key, None, depth).removesuffix(" null\n") + "\n"
+    header = _write(pickle.dumps((key, None)), depth).removesuffix(" null\n") + "\n"
     return header + "".join(_write(pickle.dumps(item), depth + 1) for item in value.items())
 
 
 def _dump_item(key: Any, value: Any, depth: int) -> str:
-    nested = {key: value}
-    for _ in range(depth):
-        nested = {"_": nested}
     is_simple = SIMPLE_KEY.fullmatch(str(key)) and SIMPLE_VALUE.fullmatch(repr(value))
-    return _dump(nested, _FastDumper if is_simple else _Dumper).split("\n", depth)[depth]
+    text = _dump({key: value}, _FastDumper if is_simple else _Dumper, WIDTH - len(INDENT) * depth)
+    return textwrap.indent(text, INDENT * depth)
 
 
-def _dump(content: dict[Any, Any] | list[Any], dumper: Any = _Dumper) -> str:
-    return str(yaml.dump(content, default_flow_style=False, allow_unicode=True, sort_keys=False, Dumper=dumper))
+def _dump(content: dict[Any, Any] | list[Any], dumper: Any = _Dumper, width: int = WIDTH) -> str:
+    options = {"default_flow_style": False, "allow_unicode": True, "sort_keys": False, "width": width}
+    return str(yaml.dump(content, Dumper=dumper, **options))

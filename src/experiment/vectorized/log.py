@@ -52,10 +52,12 @@ class StackedLog:
 
     def serialize(self) -> None:
         """Hand what is waiting to the logs of the runs."""
+        if not self.waiting:
+            return
         waiting, self.waiting = self.waiting, []
-        newest = {name: values.tolist() for name, values in self.newest.items()} if waiting else {}
+        newest = {name: values.tolist() for name, values in self.newest.items()}
         for run, logger in enumerate(self.loggers):
-            if logger and waiting:
+            if logger:
                 records = b"".join([entry.record(run) for entry in waiting])
                 own = {name: values[run] for name, values in newest.items() if run not in self.absent.get(name, ())}
                 logger.log_serialized(records, own)

@@ -41,7 +41,8 @@ class Streams:
     def state(self, run: int) -> dict[str, Any]:
         """Return the state of a run's streams."""
         with self.of(run):
-            return get_streams()
+            pass
+        return self.states[run]
 
     def watch_global(self) -> None:
         """Let ``of`` and ``check_global`` look at what is drawn from now on."""

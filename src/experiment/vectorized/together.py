@@ -82,12 +82,15 @@ def train_together(batch: Batch, signals: SignalHandler) -> list[Task]:
         if not held:
             return []
         trainer = make_trainer(held[0][1])
-        members = [Member.make(index, task.directory, config, trainer) for index, (task, config) in enumerate(held)]
+        members = []
+        for index, (task, config) in enumerate(held):
+            with log_to(task.directory):
+                members.append(Member.make(index, task.directory, config, trainer))
         check_alike([member.model for member in members])
         for (task, config), member in zip(held, members, strict=True):
             with log_to(task.directory):
-                starts = started(task.directory, config, task.make_hydra(), log)
-                member.resume, member.metrics = stack.enter_context(starts)
+                start = started(task.directory, config, task.make_hydra(), member.resume, log)
+                member.metrics = stack.enter_context(start)
         with log_to(*(task.directory for task, _ in held)):
             failure = _train(members, [task.overrides for task, _ in held], signals, batch.compiling)
         for member in members:
