@@ -29,5 +29,5 @@ def test_equal_numbers_of_different_types():
 
 @pytest.mark.parametrize("value", [math.nan, [math.inf], {"b": -math.inf}])
 def test_numbers_that_are_not_finite(value):
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="not JSON compliant"):
         to_json({"a": value})

@@ -24,10 +24,10 @@ LOG_FILE_ONLY = logging.getLogger("run")
 
 FOLDER = 0x10  # among the attributes of an entry of a zip file
 HYPER_PARAMETERS = ("hyper_parameters", "datamodule_hyper_parameters")
+STRUCTURE = {"state_dict": dict, "epoch": int, "global_step": int, "loops": dict, "callbacks": dict}
 PLAIN = {type(None), str, bytes, bool, int, float, complex, torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype}
 # NumPy's numbers and arrays are plain data too, but torch does not know it.
-STRUCTURE = {"state_dict": dict, "epoch": int, "global_step": int, "loops": dict, "callbacks": dict}
-SCALARS = {np.dtype(code).type for code in "?bBhHiIlLqQefdgFDGMm"}
+PLAIN |= {np.dtype(code).type for code in "?bBhHiIlLqQefdgFDGMm"}
 _multiarray: Any = np._core.multiarray  # type: ignore[attr-defined]
 torch.serialization.add_safe_globals(
     [
@@ -79,12 +79,13 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def find_objects(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
     """Yield each value that is no plain data, with its dotted key."""
     kind = type(value)
-    if kind in PLAIN or kind in SCALARS:
+    if kind in PLAIN:
         return
     if kind in (dict, OrderedDict):
         for name, child in value.items():
-            yield from find_objects(name, f"{key}.{name}")
-            yield from find_objects(child, f"{key}.{name}" if key else str(name))
+            for each in (name, child):
+                if type(each) not in PLAIN:  # most are, and a call takes longer
+                    yield from find_objects(each, f"{key}.{name}" if key else str(name))
     elif kind in (list, tuple, set):
         for index, child in enumerate(value):
             yield from find_objects(child, f"{key}.{index}")

@@ -85,12 +85,13 @@ class EventLog:
         self.directory = directory
         self.files: dict[Path, EventFile] = {}
         self.carried, sizes = _read_until(directory, mark)
-        for path in _find_files(directory, deep=True):
+        found = [*_find_files(directory, deep=True)]
+        for path in found:
             if path.parent not in self.files and _is_own(path):
                 events = self.carried if path.parent == directory else _read_until(path.parent, mark)[0]
                 self.files[path.parent] = self._begin(path.parent, events)
         self.main = self.open(directory)
-        for path in self._files_of_others():
+        for path in found:  # those of others: of its own older ones nothing is left by now
             os.truncate(path, min(sizes.get(path.relative_to(directory).as_posix(), 0), path.stat().st_size))
 
     def open(self, folder: Path) -> EventFile:
@@ -184,9 +185,11 @@ def _is_own(path: Path) -> bool:
 
 def _read_until(directory: Path, mark: str | None) -> tuple[list[Event], dict[str, int]]:
     """Return the events of a directory's own files up to a mark, and the sizes of others' files that it holds."""
+    if mark is None:
+        return [], {}
     carried = []
     own = [path for path in sorted(_find_files(directory)) if _is_own(path)]
-    for event in read_file(own[-1]) if own and mark is not None else ():
+    for event in read_file(own[-1]) if own else ():
         session = event.session_log
         if session.status == SessionLog.CHECKPOINT:
             carried.append(event)  # an older checkpoint may still be resumed

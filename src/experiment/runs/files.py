@@ -50,11 +50,16 @@ def sync_files(paths: Sequence[Path]) -> None:
 
     Of many, some at once: 512 small files took 3.3 ms each one after the other, and 0.06 ms each by eight threads.
     """
-    if len(paths) == 1:
-        _sync(paths[0])
+    if len(paths) <= 1:
+        _sync_each(paths)
     else:
         with ThreadPoolExecutor(SYNCED_AT_ONCE) as pool:
-            list(pool.map(_sync, paths))
+            list(pool.map(_sync_each, (paths[start::SYNCED_AT_ONCE] for start in range(SYNCED_AT_ONCE))))
+
+
+def _sync_each(paths: Sequence[Path]) -> None:
+    for path in paths:
+        _sync(path)
 
 
 def _sync(path: Path) -> None:
