@@ -28,7 +28,7 @@ def test_other_processes_start_early_where_there_is_a_share_for_them(monkeypatch
     started: list[str] = []
     monkeypatch.setattr(shares, "count_cores", lambda: 2)
     monkeypatch.setattr(shares, "start_early", started.append)
-    launcher = VectorizedLauncher(batch_size=None, n_jobs=16, processes=given)
+    launcher = VectorizedLauncher(batch_size=None, n_jobs=16, processes=given, compile=None)
     assert isinstance(launcher, PreparingLauncher)
     launcher.prepare(runs)
     assert started == [shares.WORKERS] * starts

@@ -39,6 +39,11 @@ class HorizonTrainer(Trainer):
         self._note_caller()
         return super().estimated_stepping_batches
 
+    @property
+    def steps_left(self) -> int | float:
+        """How many steps are left to train. Nothing that is trained may depend on it: it is not noted."""
+        return super().estimated_stepping_batches - self.global_step
+
     def _note_caller(self) -> None:
         caller = sys._getframe(2).f_globals.get("__name__", "")
         self.horizon_matters |= not caller.startswith(NEUTRAL)

@@ -37,7 +37,7 @@ from experiment.vectorized.streams import Streams
 from experiment.vectorized.trainer_view import TrainerView
 
 
-def make_trainer(config: DictConfig, callbacks: Sequence[Any] = (), **own: Any) -> Trainer:
+def make_trainer(config: DictConfig, callbacks: Sequence[Any] = (), **own: Any) -> HorizonTrainer:
     """Return the trainer of this configuration, with other callbacks and with arguments of its own."""
     arguments = trainer_arguments(config, show_progress=False)
     own |= {
@@ -108,7 +108,7 @@ class StackedTraining:
 
     def _compiling_pays(self, seconds: float) -> bool:
         """Return whether to compile a step that takes some seconds."""
-        return self.compiling.pays(seconds * (self.trainer.estimated_stepping_batches - self.trainer.global_step))
+        return self.compiling.pays(seconds * self.trainer.steps_left)
 
     def _progress(self, member: Member) -> dict[str, Any]:
         done, best = self.checkpoints, member.best_score
