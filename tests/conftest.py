@@ -1,6 +1,7 @@
 """What the tests share: the real entry point, run in this process, and the plain loop as an oracle."""
 
 import hashlib
+import importlib
 import json
 import logging
 import math
@@ -21,10 +22,11 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from matplotlib.figure import Figure
 from torch import nn
 
 from experiment.configuration import own_code
-from experiment.runs import checkpoints
+from experiment.runs import checkpoints, training
 from experiment.runs.loss import LossMonitor
 
 ROOT = Path(__file__).parent.parent
@@ -55,19 +57,43 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
             del sys.modules[name]
 
 
-@pytest.fixture
-def train(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    """``python train.py …``, in this process; returns the exit status."""
-    return partial(_train, monkeypatch)
+@pytest.fixture(autouse=True)
+def pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what takes most of a short run's time, unless the test is marked ``draws``.
+
+    Runs then draw no pictures, in this process and in those that are forked from it; sweeps and commands leave theirs
+    blank.
+    """
+    if request.node.get_closest_marker("draws") is None:
+        monkeypatch.setattr(training, "draw_pictures", lambda *_: None)
+        monkeypatch.setattr(Figure, "draw", lambda *_: None)
 
 
-def _train(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-    try:
-        runpy.run_path(str(ROOT / "train.py"), run_name="__main__")
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else 1
+def status_of(program: Callable[[], object], *argv: str) -> int | str:
+    """The exit status of a program that is started in this process, or the message that it ends with."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [*argv])
+        try:
+            program()
+        except SystemExit as stop:
+            return stop.code or 0
     return 0
+
+
+@pytest.fixture
+def train() -> Callable[..., int]:
+    """``python train.py …``, in this process; returns the exit status."""
+    return _train
+
+
+def _train(*arguments: str) -> int:
+    status = status_of(partial(runpy.run_path, str(ROOT / "train.py"), run_name="__main__"), "train.py", *arguments)
+    return status if isinstance(status, int) else 1
+
+
+def command(name: str, *arguments: str) -> int | str:
+    """``python -m experiment.<name> …``, in this process: its exit status, or the message that it ends with."""
+    return status_of(importlib.import_module(f"experiment.{name}").main, name, *arguments)
 
 
 @pytest.fixture
@@ -85,8 +111,8 @@ def run(train: Callable[..., int]) -> Callable[..., Path]:
 def shared_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of five epochs, for ``short_run`` to copy."""
     directory = tmp_path_factory.mktemp("shared")
-    with chdir(directory), handlers_restored(), pytest.MonkeyPatch.context() as monkeypatch:
-        assert _train(monkeypatch, "trainer.max_epochs=5", "hydra.run.dir=run") == 0
+    with chdir(directory), handlers_restored():
+        assert _train("trainer.max_epochs=5", "hydra.run.dir=run") == 0
     return directory / "run"
 
 

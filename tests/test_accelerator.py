@@ -9,7 +9,10 @@ import torch
 from experiment.runs.logger import read_scalars
 from tests.conftest import checkpoint, metrics, plain_loop
 
-pytestmark = pytest.mark.skipif(not torch.accelerator.is_available(), reason="this machine has no accelerator")
+pytestmark = [
+    pytest.mark.skipif(not torch.accelerator.is_available(), reason="this machine has no accelerator"),
+    pytest.mark.draws,
+]
 
 
 @pytest.mark.parametrize("overrides", [[], ["trainer.strategy=ddp"], ["trainer=ddp"]])

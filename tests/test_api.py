@@ -56,6 +56,7 @@ def test_the_default_run_is_the_reference():
     assert result["status"] == "finished"
 
 
+@pytest.mark.draws
 def test_a_run_equals_that_of_the_command(run):
     overrides = ["data.batch_size=30", "optimizer=adam", SHORT]
     command = run(*overrides, name="command")
@@ -207,13 +208,12 @@ def test_a_model_is_loaded_whose_layers_setup_makes(run):
     assert all(torch.equal(weights[key], value) for key, value in model.state_dict().items())
 
 
-def test_what_cannot_be_loaded_is_one_message(run):
+def test_what_cannot_be_loaded_is_one_message(short_run):
     with pytest.raises(ConfigurationError, match="nowhere holds no run"):
         experiment.load("nowhere")
-    directory = run(SHORT)
-    (directory / "checkpoints/best.ckpt").write_bytes(b"x")
+    (short_run / "checkpoints/best.ckpt").write_bytes(b"x")
     with pytest.raises(ConfigurationError, match=r"best.ckpt is damaged"):
-        experiment.load(directory, "best")
-    (directory / "checkpoints/best.ckpt").unlink()
+        experiment.load(short_run, "best")
+    (short_run / "checkpoints/best.ckpt").unlink()
     with pytest.raises(ConfigurationError, match=r"best.ckpt does not exist"):
-        experiment.load(directory, "best")
+        experiment.load(short_run, "best")

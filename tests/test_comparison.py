@@ -2,7 +2,6 @@
 
 import math
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +15,11 @@ from experiment import draw
 from experiment.comparison import MAX_RUNS, ComparedRun, draw_comparison
 from experiment.runs.directory import RunDirectory
 from experiment.runs.pictures import Curve, FinishedRun
-from tests.conftest import snapshot
+from tests.conftest import command, snapshot
 from tests.runs.test_pictures import assert_nothing_is_cut_off_or_overlaps
 from tests.runs.test_run import curve
+
+pytestmark = pytest.mark.draws
 
 FALLING: dict[str, Curve] = {
     "train/loss": [(step, math.exp(-step / 40)) for step in range(100)],
@@ -113,24 +114,15 @@ def test_what_is_different_is_said_unless_a_name_says_it():
     assert titles == ["lr=0.1,seed=0optimizer.lr=0.1", "optimizer.lr=1.0,seed=1"]
 
 
-def command(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> object:
-    monkeypatch.setattr(sys, "argv", ["draw", *arguments])
-    try:
-        draw.main()
-    except SystemExit as stop:
-        return stop.code
-    return 0
-
-
-def test_two_runs_are_drawn_and_not_touched(short_run, monkeypatch):
+def test_two_runs_are_drawn_and_not_touched(short_run):
     Path("runs").mkdir()
     for name in ("one", "other"):
         shutil.copytree(short_run, Path("runs", name))
     before = snapshot(Path("runs"))
-    assert command(monkeypatch, "runs/one", "runs/other", "--together") == 0
+    assert command("draw", "runs/one", "runs/other", "--together") == 0
     assert snapshot(Path("runs")) == before
     first = imread("comparison.png")
-    assert command(monkeypatch, "--together", "runs/one", "runs/other", "--output", "again.png") == 0
+    assert command("draw", "--together", "runs/one", "runs/other", "--output", "again.png") == 0
     assert (imread("again.png") == first).all()
     run = draw.read_run(RunDirectory(Path("runs/one")))
     figure = draw_comparison([run, run])
@@ -154,9 +146,9 @@ def test_two_runs_are_drawn_and_not_touched(short_run, monkeypatch):
         (["run", "nothing", "nowhere", "--together"], "nothing holds no run.\nnowhere holds no run."),
     ],
 )
-def test_what_cannot_be_drawn_is_refused(short_run, monkeypatch, capsys, arguments, message):
+def test_what_cannot_be_drawn_is_refused(short_run, capsys, arguments, message):
     before = snapshot(short_run)
-    code = command(monkeypatch, *arguments)
+    code = command("draw", *arguments)
     assert message in f"{code}{capsys.readouterr().err}"
     assert snapshot(short_run) == before
     assert not [*Path().glob("*.png")]

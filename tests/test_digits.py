@@ -6,6 +6,7 @@ import shlex
 from functools import partial
 from pathlib import Path
 
+import pytest
 import torch
 import yaml
 from torch import nn
@@ -35,6 +36,7 @@ def test_its_file_knows_nothing_of_this_project_and_is_short():
     }
 
 
+@pytest.mark.draws
 def test_a_run_learns_the_digits_and_leaves_what_a_run_leaves(train, capfd):
     assert train(*ARGUMENTS, "hydra.run.dir=run") == 0
     output = capfd.readouterr()

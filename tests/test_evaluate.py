@@ -10,23 +10,19 @@ from experiment import evaluate
 from experiment.configuration import own_code
 from experiment.runs.directory import RunDirectory
 from experiment.runs.report import format_scores
-from tests.conftest import ROOT, checkpoint, metrics, snapshot
+from tests.conftest import ROOT, checkpoint, command, metrics, snapshot
 
 DIGITS = ["--config-dir", str(ROOT / "examples/digits")]
 
 
 @pytest.fixture
-def score(monkeypatch, capfd):
+def score(capfd):
     """``python -m experiment.evaluate run …``, in this process; returns what it prints, or its error."""
 
     def start(*arguments: str) -> str:
-        monkeypatch.setattr(sys, "argv", ["evaluate", "run", *arguments])
         capfd.readouterr()
-        try:
-            evaluate.main()
-        except SystemExit as stop:
-            return str(stop.code)
-        return capfd.readouterr().out
+        status = command("evaluate", "run", *arguments)
+        return capfd.readouterr().out if status == 0 else str(status)
 
     return start
 

@@ -6,7 +6,6 @@ import math
 import re
 import shlex
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,9 +16,8 @@ import pytest
 import torch
 
 import experiment
-from experiment import evaluate
 from tests import faults
-from tests.conftest import ROOT, checkpoint, metrics
+from tests.conftest import ROOT, checkpoint, command, metrics
 from tests.runs.test_run import curve
 
 
@@ -98,6 +96,7 @@ def test_killed_twice_and_extended_it_equals_a_run_that_was_never_stopped(exampl
 
 
 @each_example
+@pytest.mark.draws
 def test_a_sweep_is_ranked_by_its_objective(example, train, capfd):
     sweep = example.arguments(*example.tiny, example.until(example.horizon[1]), example.swept)
     assert train("-m", *sweep, "hydra.sweep.dir=sweep") == 0
@@ -126,13 +125,12 @@ def test_a_search_finds_the_best_trial(example, train, capfd):
 
 
 @pytest.fixture
-def score(monkeypatch, capfd) -> Callable[[Example], str]:
+def score(capfd) -> Callable[[Example], str]:
     """``python -m experiment.evaluate run``, in this process; returns what it prints."""
 
     def start(example: Example) -> str:
-        monkeypatch.setattr(sys, "argv", ["evaluate", "run", *example.arguments()[:2]])
         capfd.readouterr()
-        evaluate.main()
+        assert command("evaluate", "run", *example.arguments()[:2]) == 0
         return capfd.readouterr().out
 
     return start

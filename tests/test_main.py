@@ -1,27 +1,24 @@
 """``python -m experiment``, with the configuration that the package brings."""
 
 import runpy
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import ROOT, plain_loop
+from tests.conftest import ROOT, plain_loop, status_of
 from tests.runs.test_run import curve
 
 
 @pytest.fixture
-def main(monkeypatch, capfd):
+def main(capfd):
     """``python -m experiment …``, in this process; returns the exit status and what it prints."""
+    program = partial(runpy.run_module, "experiment", run_name="__main__")
 
     def start(*arguments: str) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", [str(ROOT / "src/experiment/__main__.py"), *arguments])
         capfd.readouterr()
-        try:
-            runpy.run_module("experiment", run_name="__main__", alter_sys=False)
-        except SystemExit as stop:
-            return (stop.code, *capfd.readouterr())
-        return (0, *capfd.readouterr())
+        status = status_of(program, str(ROOT / "src/experiment/__main__.py"), *arguments)
+        return (status, *capfd.readouterr())
 
     return start
 

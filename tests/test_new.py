@@ -4,28 +4,15 @@ import re
 import runpy
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import yaml
 
-from experiment import new
-from tests.conftest import ROOT, metrics, snapshot
+from tests.conftest import ROOT, command, metrics, snapshot, status_of
 
-
-@pytest.fixture
-def make(monkeypatch):
-    """``python -m experiment.new …``, in this process: its exit status, or the message that it ends with."""
-
-    def start(*arguments: str) -> object:
-        monkeypatch.setattr(sys, "argv", ["new", *arguments])
-        try:
-            new.main()
-        except SystemExit as stop:
-            return stop.code
-        return 0
-
-    return start
+make = partial(command, "new")
 
 
 @pytest.fixture
@@ -38,17 +25,16 @@ def imports(monkeypatch):
         sys.modules.pop(name, None)
 
 
-def test_the_commands_of_its_readme_work(make, imports, monkeypatch, capfd):
+def test_the_commands_of_its_readme_work(imports, monkeypatch, capfd):
     assert make("flowers") == 0
     cd, run = capfd.readouterr().out.splitlines()[-2:]
     monkeypatch.chdir(shlex.split(cd)[1])
     commands = re.search(r"```sh\n(.*?)```", Path("README.md").read_text(), re.DOTALL)[1].splitlines()
     experiments = [each for each in commands if each.startswith("python -m experiment ")]
     assert experiments[0].startswith(run.strip())
-    for command in experiments:
-        arguments = [str(ROOT / "src/experiment/__main__.py"), *shlex.split(command)[3:]]
-        monkeypatch.setattr(sys, "argv", arguments)
-        runpy.run_module("experiment", run_name="__main__", alter_sys=False)
+    for each in experiments:
+        arguments = [str(ROOT / "src/experiment/__main__.py"), *shlex.split(each)[3:]]
+        assert status_of(partial(runpy.run_module, "experiment", run_name="__main__"), *arguments) == 0
         assert capfd.readouterr().err == ""
     results = [*Path().glob("*/**/metrics.json")]
     assert len(results) == 1 + 4 + 5
@@ -57,7 +43,7 @@ def test_the_commands_of_its_readme_work(make, imports, monkeypatch, capfd):
     assert commands[3:] == ["tensorboard --logdir outputs", "python -m pytest"]
 
 
-def test_it_is_named_after_its_directory(make):
+def test_it_is_named_after_its_directory():
     assert make("below/my-project") == 0
     project = Path("below/my-project")
     assert {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()} == {
@@ -74,14 +60,14 @@ def test_it_is_named_after_its_directory(make):
 
 
 @pytest.mark.parametrize("name", ["json", "torch", "test", "experiment", "sys", "class", "None", "null", "3d", "größe"])
-def test_a_name_that_no_module_can_have_is_refused(make, elsewhere, name):
+def test_a_name_that_no_module_can_have_is_refused(elsewhere, name):
     message = make(name)
     assert message.startswith(f"{name} cannot be the name of a project: ")
     assert len(message.splitlines()) == 1
     assert [*elsewhere.iterdir()] == []
 
 
-def test_a_directory_that_holds_anything_is_not_touched(make, elsewhere):
+def test_a_directory_that_holds_anything_is_not_touched(elsewhere):
     Path("flowers").mkdir()
     Path("flowers/mine.txt").write_text("mine")
     Path("leaves").write_text("a file")
@@ -91,7 +77,7 @@ def test_a_directory_that_holds_anything_is_not_touched(make, elsewhere):
     assert snapshot(elsewhere) == before
 
 
-def test_an_empty_directory_is_filled_even_the_current_one(make, elsewhere, monkeypatch):
+def test_an_empty_directory_is_filled_even_the_current_one(elsewhere, monkeypatch):
     Path("flowers").mkdir()
     monkeypatch.chdir("flowers")
     assert make(".") == 0
@@ -99,7 +85,7 @@ def test_an_empty_directory_is_filled_even_the_current_one(make, elsewhere, monk
     assert [*elsewhere.iterdir()] == [elsewhere / "flowers"]
 
 
-def test_an_error_while_it_is_written_leaves_nothing(make, elsewhere, monkeypatch):
+def test_an_error_while_it_is_written_leaves_nothing(elsewhere, monkeypatch):
     write = Path.write_text
 
     def fail(path: Path, *arguments, **options):

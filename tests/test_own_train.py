@@ -6,15 +6,15 @@ import runpy
 import shlex
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 import experiment
-from experiment import draw, evaluate, repeat
 from experiment.configuration.errors import ConfigurationError
 from experiment.new import write_project
-from tests.conftest import ROOT, metrics, snapshot
+from tests.conftest import ROOT, command, metrics, snapshot, status_of
 
 OURS = """
 from experiment.__main__ import main
@@ -49,22 +49,12 @@ def project(request, monkeypatch, elsewhere) -> list[str]:
         sys.modules.pop(name, None)
 
 
-@pytest.fixture
-def start(monkeypatch):
-    """``python train.py …``, in this process; returns the exit status."""
-
-    def run(*arguments: str) -> object:
-        monkeypatch.setattr(sys, "argv", ["train.py", *arguments])
-        try:
-            runpy.run_path("train.py", run_name="__main__")
-        except SystemExit as stop:
-            return stop.code
-        return 0
-
-    return run
+def start(*arguments: str) -> int | str:
+    """``python train.py …`` with the script of the working directory, in this process; returns the exit status."""
+    return status_of(partial(runpy.run_path, "train.py", run_name="__main__"), "train.py", *arguments)
 
 
-def test_a_run_is_resumed_extended_evaluated_and_repeated(project, start, monkeypatch, capfd):
+def test_a_run_is_resumed_extended_evaluated_and_repeated(project, capfd):
     assert start(*project, "hydra.run.dir=run") == 0
     before = snapshot(Path("run"))
     assert start(*project, "hydra.run.dir=run") == 0
@@ -72,14 +62,13 @@ def test_a_run_is_resumed_extended_evaluated_and_repeated(project, start, monkey
     assert start(*project, "hydra.run.dir=run", "trainer.max_epochs=4") == 0
     assert start(*project, "hydra.run.dir=single", "trainer.max_epochs=4") == 0
     assert metrics(Path("run")) | {"seconds": 0} == metrics(Path("single")) | {"seconds": 0}
-    for command, arguments in ((evaluate, ["run"]), (draw, ["run"]), (repeat, ["run", "again"])):
+    for name, arguments in (("evaluate", ["run"]), ("draw", ["run"]), ("repeat", ["run", "again"])):
         capfd.readouterr()
-        monkeypatch.setattr(sys, "argv", ["command", *arguments, "--config-dir", "."])
-        command.main()
+        assert command(name, *arguments, "--config-dir", ".") == 0
     assert "bit-identical" in capfd.readouterr().out
 
 
-def test_a_sweep_chooses_from_the_groups_of_the_package(project, start):
+def test_a_sweep_chooses_from_the_groups_of_the_package(project):
     sweep = ["-m", *project, "optimizer=adam,sgd", "seed=0,1", "hydra.sweep.dir=sweep"]
     assert start(*sweep) == 0
     runs = [path.parent for path in Path("sweep").glob("*/metrics.json")]
@@ -89,7 +78,7 @@ def test_a_sweep_chooses_from_the_groups_of_the_package(project, start):
     assert [snapshot(path) for path in runs] == before
 
 
-def test_help_and_errors_are_of_their_configuration(project, start, capfd):
+def test_help_and_errors_are_of_their_configuration(project, capfd):
     assert start("--help", *project) == 0
     text = capfd.readouterr().out
     assert "data._target_ = leaves.Data" in text
@@ -114,7 +103,7 @@ def test_their_configuration_is_composed_in_python(project):
         experiment.compose(["optimizer=sgdd"], config_dir=".", config_name="mine")
 
 
-def test_the_command_that_is_printed_resumes_an_interrupted_run(project, start, monkeypatch, capfd):
+def test_the_command_that_is_printed_resumes_an_interrupted_run(project, monkeypatch, capfd):
     with monkeypatch.context() as patch:
         model = importlib.import_module("leaves").Model
         patch.setattr(model, "on_train_epoch_end", lambda self: signal.raise_signal(signal.SIGTERM))

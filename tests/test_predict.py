@@ -14,24 +14,19 @@ import torch
 from experiment import predict
 from experiment.configuration.errors import ConfigurationError
 from experiment.runs.directory import RunDirectory
-from tests.conftest import ROOT, checkpoint, snapshot
+from tests.conftest import ROOT, checkpoint, command, snapshot
 from tests.points.test_csv_data import module, write
 
 
 @pytest.fixture
-def answer(monkeypatch, capfd):
+def answer(capfd):
     """The command in this process, with ``run``; returns the rows that it prints, and its error."""
 
     def start(content: str | bytes, *arguments: str) -> tuple[list[list[str]], str]:
         Path("points.csv").write_bytes(content.encode() if isinstance(content, str) else content)
-        monkeypatch.setattr(sys, "argv", ["predict", "run", "points.csv", *arguments])
         capfd.readouterr()
-        error = ""
-        try:
-            predict.main()
-        except SystemExit as stop:
-            error = str(stop.code)
-        return [*csv.reader(io.StringIO(capfd.readouterr().out))], error
+        status = command("predict", "run", "points.csv", *arguments)
+        return [*csv.reader(io.StringIO(capfd.readouterr().out))], str(status or "")
 
     return start
 
@@ -100,14 +95,12 @@ def test_a_wrong_row_is_one_message_after_those_before_it(short_run, answer, con
     assert len(rows) == (written + 1 if "y" in str(content).split("\\n")[0] else 0)
 
 
-def test_what_cannot_predict_is_one_message(run, answer, monkeypatch):
+def test_what_cannot_predict_is_one_message(run, answer):
     assert answer("x,y\n")[1] == "run holds no run."
     digits = ["--config-dir", str(ROOT / "examples/digits")]
     run(*digits, "experiment=digits", "trainer.max_epochs=1")
     assert "only a PointsClassifier can predict points" in answer("x,y\n", *digits)[1]
-    monkeypatch.setattr(sys, "argv", ["predict", "run", "nowhere.csv"])
-    with pytest.raises(SystemExit, match=r"nowhere\.csv: No such file or directory"):
-        predict.main()
+    assert "nowhere.csv: No such file or directory" in str(command("predict", "run", "nowhere.csv"))
 
 
 def test_damaged_scales_are_refused(short_run):

@@ -1,29 +1,23 @@
 """``python -m experiment.repeat``."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 from omegaconf import OmegaConf
 
-from experiment import repeat
-from tests.conftest import ROOT, metrics, snapshot
+from tests.conftest import ROOT, command, metrics, snapshot
 from tests.runs.test_run import curve
 
 
 @pytest.fixture
-def again(monkeypatch, capfd):
+def again(capfd):
     """``python -m experiment.repeat run again``, in this process; returns what it prints and its exit status."""
 
     def start() -> tuple[str, object]:
-        monkeypatch.setattr(sys, "argv", ["repeat", "run", "again"])
         capfd.readouterr()
-        try:
-            repeat.main()
-        except SystemExit as stop:
-            return capfd.readouterr().out, stop.code
-        return capfd.readouterr().out, 0
+        status = command("repeat", "run", "again")
+        return capfd.readouterr().out, status
 
     return start
 
@@ -47,12 +41,11 @@ def test_a_repeated_run_is_bit_identical(run, again, overrides):
     assert snapshot(directory) == before
 
 
-def test_differences_are_reported(run, again):
-    directory = run("trainer.max_epochs=5")
-    content = metrics(directory)
-    (directory / "metrics.json").write_text(json.dumps(content | {"val/loss": 0.5}))
-    provenance = json.loads((directory / "provenance.json").read_text())
-    (directory / "provenance.json").write_text(json.dumps(provenance | {"threads": 77, "python": "2.7"}))
+def test_differences_are_reported(short_run, again):
+    content = metrics(short_run)
+    (short_run / "metrics.json").write_text(json.dumps(content | {"val/loss": 0.5}))
+    provenance = json.loads((short_run / "provenance.json").read_text())
+    (short_run / "provenance.json").write_text(json.dumps(provenance | {"threads": 77, "python": "2.7"}))
     out, status = again()
     assert f"val/loss: recorded 0.5, repeated {content['val/loss']}" in status
     assert "curve" not in status
@@ -61,8 +54,8 @@ def test_differences_are_reported(run, again):
 
 
 @pytest.mark.parametrize("text", [None, "{", "3"])
-def test_a_damaged_record_is_one_message(run, again, text):
-    path = run("trainer.max_epochs=5") / ".hydra/hydra.yaml"
+def test_a_damaged_record_is_one_message(short_run, again, text):
+    path = short_run / ".hydra/hydra.yaml"
     path.unlink() if text is None else path.write_text(text)
     _, status = again()
     assert str(status).startswith("run/.hydra/hydra.yaml is no configuration")
@@ -82,20 +75,18 @@ def test_another_seed_is_reported_as_a_difference(run, again):
 @pytest.mark.parametrize(
     "text", ["{model: {_target_: os.system, command: touch ran}}", "!!python/name:os.system", "[1"]
 )
-def test_a_hostile_configuration_is_not_executed(run, again, text):
-    directory = run("trainer.max_epochs=5")
-    (directory / ".hydra/config.yaml").write_text(text)
+def test_a_hostile_configuration_is_not_executed(short_run, again, text):
+    (short_run / ".hydra/config.yaml").write_text(text)
     _, status = again()
     assert isinstance(status, str)
     assert not Path("ran").exists()
     assert not Path("again").exists()
 
 
-def test_a_hostile_target_in_a_whole_configuration_is_refused(run, again):
-    directory = run("trainer.max_epochs=5")
-    config = OmegaConf.load(directory / ".hydra/config.yaml")
+def test_a_hostile_target_in_a_whole_configuration_is_refused(short_run, again):
+    config = OmegaConf.load(short_run / ".hydra/config.yaml")
     config.callbacks.x = {"_target_": "os.system", "command": "touch ran"}
-    OmegaConf.save(config, directory / ".hydra/config.yaml")
+    OmegaConf.save(config, short_run / ".hydra/config.yaml")
     _, status = again()
     assert "callbacks.x._target_=os.system: must be a class, a kind of Callback" in status
     assert not Path("ran").exists()

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from experiment import draw, explain, repeat
 from experiment.terminal import SPELLINGS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, command
 
 TRAIN = str(ROOT / "train.py")
 
@@ -58,9 +57,9 @@ def test_a_terminal_without_a_character_shows_its_spelling(elsewhere, arguments,
 
 
 @pytest.mark.parametrize(
-    ("command", "shown"), [("sweep", [" ± "]), ("explain", ["Σ", "δ", "∂", "−"])], ids=["sweep", "explain"]
+    ("name", "shown"), [("sweep", [" ± "]), ("explain", ["Σ", "δ", "∂", "−"])], ids=["sweep", "explain"]
 )
-def test_a_terminal_shows_the_spelling_of_all_that_is_trained_and_explained(train, monkeypatch, command, shown):
+def test_a_terminal_shows_the_spelling_of_all_that_is_trained_and_explained(train, monkeypatch, name, shown):
     """In this process, with streams of the terminal's encoding."""
 
     def show(encoding: str) -> str:
@@ -68,11 +67,10 @@ def test_a_terminal_shows_the_spelling_of_all_that_is_trained_and_explained(trai
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdout", streams[0])
             patch.setattr(sys, "stderr", streams[1])
-            patch.setattr(sys, "argv", ["explain"])
-            if command == "sweep":
+            if name == "sweep":
                 assert train("-m", "seed=0,1", "trainer.max_epochs=2") == 0
             else:
-                explain.main()
+                assert command(name) == 0
         for stream in streams:
             stream.flush()
         return b"".join(stream.buffer.getvalue() for stream in streams).decode(encoding)
@@ -104,19 +102,16 @@ def test_every_character_that_the_code_can_print_has_a_spelling():
     assert "".join(SPELLINGS.values()).isascii()
 
 
+@pytest.mark.draws
 def test_every_command_works_from_any_directory(run, monkeypatch, capsys):
     directory = run("trainer.max_epochs=2")
     (directory / "loss.png").unlink()
     Path("elsewhere").mkdir()
     monkeypatch.chdir("elsewhere")
-    for main, arguments in [
-        (explain.main, []),
-        (explain.main, ["../run", "step=1"]),
-        (draw.main, ["../run"]),
-        (repeat.main, ["../run", "../again"]),
-    ]:
-        monkeypatch.setattr(sys, "argv", ["command", *arguments])
-        main()
+    assert command("explain") == 0
+    assert command("explain", "../run", "step=1") == 0
+    assert command("draw", "../run") == 0
+    assert command("repeat", "../run", "../again") == 0
     output = capsys.readouterr().out
     assert "Step 0 of a 2-4-1 net" in output
     assert "Step 1 of a 2-4-1 net" in output

@@ -9,6 +9,8 @@ from experiment.backprop.pictures import draw_backpropagation
 from experiment.runs.pictures import Curve
 from tests.runs.test_pictures import STEPS, assert_nothing_is_cut_off_or_overlaps
 
+pytestmark = pytest.mark.draws
+
 
 def curves(
     layers: list[str], value: Callable[[int, int], float] = lambda depth, step: math.exp(-depth - step / 400)

@@ -213,6 +213,7 @@ def test_a_resumed_run_has_each_value_once_and_the_same(run):
         assert ours == theirs
 
 
+@pytest.mark.draws
 def test_no_tag_has_two_kinds(run):
     tags = events(run("trainer.max_epochs=5")).Tags()
     every = [tag for kind in ("scalars", "histograms", "images", "tensors") for tag in tags[kind]]

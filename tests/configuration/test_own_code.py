@@ -10,14 +10,13 @@ from omegaconf import OmegaConf
 from experiment import evaluate
 from experiment.configuration import own_code, targets
 from experiment.configuration.errors import ConfigurationError
-from tests.conftest import ROOT
+from tests.conftest import ROOT, command
 
 STRANGER = ROOT / "tests/stranger"
 
 
 @pytest.fixture
-def named(monkeypatch):
-    monkeypatch.setattr(own_code, "_named", [])
+def named():
     own_code.add_directory(STRANGER)
 
 
@@ -59,9 +58,7 @@ def test_what_is_not_the_users_is_refused_before_it_is_called(named, target, arg
 
 
 @pytest.mark.parametrize("linked", ["directory", "file"])
-def test_code_that_is_linked_is_the_users(monkeypatch, linked):
-    monkeypatch.setattr(own_code, "_named", [])
-    monkeypatch.setattr(sys, "path", [*sys.path])
+def test_code_that_is_linked_is_the_users(named, linked):
     for name in ("real", "project"):
         Path(name).mkdir()
     Path("real/linked.py").write_text("class Part: ...")
@@ -69,25 +66,21 @@ def test_code_that_is_linked_is_the_users(monkeypatch, linked):
     link.symlink_to(Path("real" if linked == "directory" else "real/linked.py").absolute())
     own_code.add_directory(link if linked == "directory" else link.parent)
     check("linked.Part")
-    del sys.modules["linked"]
 
 
 def test_code_in_no_named_directory_is_refused(monkeypatch):
-    monkeypatch.setattr(own_code, "_named", [])
     monkeypatch.syspath_prepend(str(STRANGER))
     with pytest.raises(ConfigurationError, match="of your own code"):
         check("parts.make_net", width=3)
 
 
 def test_code_beside_the_script_is_the_users(monkeypatch):
-    monkeypatch.setattr(own_code, "_named", [])
     monkeypatch.syspath_prepend(str(STRANGER))
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(STRANGER / "train.py"), raising=False)
     check("parts.make_net", width=3)
 
 
 def test_a_command_of_this_project_is_not_the_users(monkeypatch):
-    monkeypatch.setattr(own_code, "_named", [])
     command = ModuleType("__main__")
     command.__spec__, command.__file__ = evaluate.__spec__, evaluate.__file__
     monkeypatch.setitem(sys.modules, "__main__", command)
@@ -104,10 +97,7 @@ def test_an_installed_package_in_a_named_directory_is_not_the_users(named):
             check(target, _args_=["ran"])
 
 
-def test_a_module_with_the_name_of_another_one_is_not_taken_for_it(monkeypatch):
-    monkeypatch.setattr(own_code, "_named", [])
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    monkeypatch.delitem(sys.modules, "same", raising=False)
+def test_a_module_with_the_name_of_another_one_is_not_taken_for_it(named):
     for directory in ("first", "second"):
         Path(directory).mkdir()
         for module in ("same", "statistics"):
@@ -121,7 +111,6 @@ def test_a_module_with_the_name_of_another_one_is_not_taken_for_it(monkeypatch):
         check("statistics.Part")
     own_code.add_directory(Path("first"))
     check("same.Part")
-    del sys.modules["same"]
 
 
 def test_code_of_another_script_is_said_to_be_that(named):
@@ -135,13 +124,7 @@ def test_a_class_of_a_group_is_of_its_kind_wherever_it_is_defined(named):
 
 
 def test_a_command_of_strangers_runs_names_the_code_itself(train, capfd, monkeypatch):
-    from experiment import draw
-
-    monkeypatch.setattr(own_code, "_named", [])
     assert train("--config-dir", str(STRANGER), "experiment=parts", "hydra.run.dir=run", "trainer.max_epochs=1") == 0
     monkeypatch.setattr(own_code, "_named", [])
-    monkeypatch.setattr(sys, "argv", ["draw", "run"])
-    with pytest.raises(SystemExit, match="of your own code"):
-        draw.main()
-    monkeypatch.setattr(sys, "argv", ["draw", "--config-dir", str(STRANGER), "run"])
-    draw.main()
+    assert "of your own code" in str(command("draw", "run"))
+    assert command("draw", "--config-dir", str(STRANGER), "run") == 0

@@ -1,14 +1,13 @@
 """What Hydra's grammar refuses is answered with a command that works."""
 
 import shlex
-import sys
 
 import pytest
 
-from experiment import compose, explain
+from experiment import compose
 from experiment.configuration.errors import ConfigurationError
 from experiment.configuration.overrides import parse_override
-from tests.conftest import ROOT
+from tests.conftest import ROOT, command
 
 HINT = "; if the value is one text, quote it: "
 TEXTS = [
@@ -26,17 +25,12 @@ TEXTS = [
 
 
 @pytest.mark.parametrize(("key", "text"), TEXTS)
-@pytest.mark.parametrize("command", ["run", "sweep", "explain"])
-def test_the_suggested_override_is_the_text_once_pasted_into_a_shell(
-    train, capfd, monkeypatch, elsewhere, command, key, text
-):
-    if command == "explain":
-        monkeypatch.setattr(sys, "argv", ["explain", f"{key}={text}"])
-        with pytest.raises(SystemExit) as stop:
-            explain.main()
-        message = str(stop.value)
+@pytest.mark.parametrize("name", ["run", "sweep", "explain"])
+def test_the_suggested_override_is_the_text_once_pasted_into_a_shell(train, capfd, elsewhere, name, key, text):
+    if name == "explain":
+        message = str(command("explain", f"{key}={text}"))
     else:
-        assert train(*(["-m", "seed=0,1"] if command == "sweep" else []), f"{key}={text}") == 1
+        assert train(*(["-m", "seed=0,1"] if name == "sweep" else []), f"{key}={text}") == 1
         message = capfd.readouterr().err
     headline, line = message.strip().split("\n", 1)
     assert headline == "The configuration cannot be run:"

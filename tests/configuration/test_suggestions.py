@@ -1,13 +1,11 @@
 """What is suggested for a key that does not exist."""
 
-import sys
-
 import pytest
 
-from experiment import explain
 from experiment.configuration.compose import compose_configuration
 from experiment.configuration.keys import known_keys
 from experiment.configuration.suggestions import SYNONYMS, explain_unknown_key
+from tests.conftest import command
 
 NEAREST = {
     "learning_rate": "optimizer.lr",
@@ -89,14 +87,11 @@ def test_every_synonym_leads_to_a_key_that_exists(known):
         ("~foo", "there is no such key; --help"),
     ],
 )
-def test_runs_sweeps_and_explain_give_the_same_suggestion(train, capfd, monkeypatch, elsewhere, override, answer):
+def test_runs_sweeps_and_explain_give_the_same_suggestion(train, capfd, elsewhere, override, answer):
     assert train(override) == 1
     message = capfd.readouterr().err
     assert answer in message
     assert train("-m", "seed=0,1", override) == 1
     assert capfd.readouterr().err == message
-    monkeypatch.setattr(sys, "argv", ["explain", override])
-    with pytest.raises(SystemExit) as stop:
-        explain.main()
-    assert f"{stop.value}\n" == message
+    assert f"{command('explain', override)}\n" == message
     assert list(elsewhere.iterdir()) == []

@@ -2,17 +2,16 @@
 
 import itertools
 import re
-import sys
 
 import numpy as np
 import pytest
 
-from experiment import explain
 from experiment.play.html import make_page
 from experiment.play.recording import split_batches
 from experiment.play.run_log import RunLog
 from experiment.points.chain_rule import ACTIVATIONS, backpropagate
 from experiment.points.textbook import format_number
+from tests.conftest import command
 from tests.play.browser import SITE, Site, made_up, settled
 from tests.test_explain import numbers
 
@@ -76,14 +75,13 @@ READ_ALL = """async () => {
 }"""
 
 
-def test_each_number_of_the_explanation_is_on_the_page(open_page, run, monkeypatch, capsys, tmp_path):
+def test_each_number_of_the_explanation_is_on_the_page(open_page, run, capsys, tmp_path):
     """Of a net with sums that are written out and sums that are not, on mini-batches."""
     overrides = ["model.hidden=[3,5]", "model.activation=tanh", "data.num_points=9", "data.batch_size=4"]
     log = RunLog(run(*overrides, "trainer.max_epochs=3", name="run"), "run")
     (tmp_path / "page.html").write_text(make_page([log]), "utf-8")
-    monkeypatch.setattr(sys, "argv", ["explain", *overrides, "step=4", "point=1"])
     capsys.readouterr()
-    explain.main()
+    assert command("explain", *overrides, "step=4", "point=1") == 0
     forward, _, back, update, _ = re.split(r"\n\n", capsys.readouterr().out.partition("\n\n")[2])
     # The explanation counts the points of the step, the page those of the run.
     batch = list(split_batches(np.frombuffer(log.recording.blob("batches"), "<u4")))[4]

@@ -1,19 +1,20 @@
 """``data=csv``: points of a file of one's own."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from experiment import evaluate, explain
+from experiment import evaluate
 from experiment.configuration.errors import ConfigurationError
 from experiment.points.csv_data import CsvDataModule, split
 from experiment.points.encoding import Encoding, Labels
 from experiment.points.textbook import format_number
 from experiment.runs.directory import RunDirectory
-from tests.conftest import checkpoint, metrics, snapshot
+from tests.conftest import checkpoint, command, metrics, snapshot
+
+pytestmark = pytest.mark.draws
 
 
 def write(rows: int = 60, path: str = "points.csv", columns: str = "xy", labels: tuple[str, str] = ("0", "1")) -> None:
@@ -153,7 +154,7 @@ def test_wrong_keys_are_one_message(train, capfd, elsewhere):
     assert not Path("run").exists()
 
 
-def test_a_network_takes_as_many_inputs_as_there_are_columns(run, monkeypatch, capfd):
+def test_a_network_takes_as_many_inputs_as_there_are_columns(run, capfd):
     write(100, columns="abcd")
     directory = run("data=csv", "data.path=points.csv", "data.columns=[d,b,a]", "trainer.max_epochs=150")
     weights = checkpoint(directory)["state_dict"]
@@ -161,8 +162,7 @@ def test_a_network_takes_as_many_inputs_as_there_are_columns(run, monkeypatch, c
     assert not (directory / "decision_boundary.png").exists()
     assert evaluate.evaluate(RunDirectory(directory)).items() <= metrics(directory).items()
     capfd.readouterr()
-    monkeypatch.setattr(sys, "argv", ["explain", "run", "point=3"])
-    explain.main()
+    assert command("explain", "run", "point=3") == 0
     page = capfd.readouterr().out
     point = module(columns=["d", "b", "a"]).training[0][3]
     given = ", ".join(f"{name} = {format_number(value)}" for name, value in zip("dba", point.tolist(), strict=True))

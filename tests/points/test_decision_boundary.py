@@ -20,6 +20,8 @@ from experiment.runs import training
 from tests.conftest import checkpoint
 from tests.runs.test_pictures import assert_nothing_is_cut_off_or_overlaps
 
+pytestmark = pytest.mark.draws
+
 DATA = {"shape": "line", "num_points": 200, "num_val": 1, "num_test": 1, "noise": 0.0, "batch_size": None, "seed": 0}
 
 
@@ -118,7 +120,11 @@ def test_a_shape_is_drawn_with_its_own_boundary_if_it_has_one(shape, parameters)
 
 
 @pytest.mark.parametrize(
-    "overrides", [["model.hidden=[]"], ["model.hidden=[20]"], ["model.hidden=[3,3]"], ["optimizer.lr=1e37"]]
+    "overrides",
+    [
+        *(["model.hidden=[]"], ["model.hidden=[20]"], ["model.hidden=[3,3]"]),
+        *(["model.hidden=[3,4,5,6,7,8,7,6,5,4]"], ["optimizer.lr=1e37"]),
+    ],
 )
 def test_every_network_has_its_pictures(run, overrides):
     directory = run("trainer.max_epochs=5", *overrides)

@@ -48,6 +48,7 @@ def test_of_a_bent_boundary_the_line_is_in_its_middle():
     assert found["disagreement"].item() == pytest.approx(1 / 8, abs=0.004)
 
 
+@pytest.mark.draws
 def test_a_run_has_them_everywhere_and_draws_nothing_for_them(run):
     directory = run("trainer.max_epochs=300")
     content = metrics(directory)
@@ -64,11 +65,13 @@ def test_a_run_has_them_everywhere_and_draws_nothing_for_them(run):
     assert {name: resumed[name] for name in OF_THE_LINE} == {name: content[name] for name in OF_THE_LINE}
 
 
+@pytest.mark.draws
 def test_only_a_line_is_compared(run):
     for shape in ("circle", "curve"):
         assert not metrics(run("trainer.max_epochs=2", f"data={shape}", name=shape)).keys() & {*OF_THE_LINE}
 
 
+@pytest.mark.draws
 def test_a_line_far_from_the_middle_is_reported_before_training(run, capfd):
     directory = run("trainer.max_epochs=30", "data.line=[1,1,5]")
     error = capfd.readouterr().err

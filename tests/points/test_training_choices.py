@@ -163,6 +163,7 @@ def test_choices_are_swept_and_not_trained_together(train, capfd):
 @pytest.mark.parametrize(
     ("objective", "metric"), [("val/loss", "val/loss"), ("{metric:val/accuracy,mode:max}", "val/accuracy")]
 )
+@pytest.mark.draws
 def test_training_ends_where_the_objective_gets_no_better(run, objective, metric):
     directory = run(
         *("callbacks=early_stopping", f"objective={objective}", "callbacks.early_stopping.patience=2"),

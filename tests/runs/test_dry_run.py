@@ -78,6 +78,7 @@ def assert_nothing_is_left() -> None:
 
 @pytest.mark.parametrize(("value", "batches"), [("true", 1), ("3", 3)])
 @pytest.mark.parametrize("directory", [[], ["hydra.run.dir=a/b"]])
+@pytest.mark.draws
 def test_it_trains_validates_and_tests(train, stages, capfd, value, batches, directory):
     assert train(*stages, *directory, f"trainer.fast_dev_run={value}") == 0
     out = capfd.readouterr().out

@@ -2,15 +2,13 @@
 
 import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from experiment import explain, repeat
-from tests.conftest import ROOT, checkpoint, metrics, plain_loop, snapshot
+from tests.conftest import ROOT, checkpoint, command, metrics, plain_loop, snapshot
 from tests.runs.test_run import curve
 
 PARTS = ["--config-dir", str(ROOT / "tests/stranger"), "experiment=parts"]
@@ -67,23 +65,21 @@ def test_a_run_resumes_without_the_other_one(run):
     assert curve(Path("extended")) == curve(Path("straight"))
 
 
-def test_any_module_can_start_from_a_run_and_be_repeated(train, capfd, monkeypatch):
+def test_any_module_can_start_from_a_run_and_be_repeated(train, capfd):
     assert train(*PARTS, "hydra.run.dir=first") == 0
     assert train(*PARTS, "seed=3", "trainer.max_epochs=1", "model.rate=0", THEN[1], "hydra.run.dir=then") == 0
     assert equal(weights("first"), weights("then"))
-    monkeypatch.setattr(sys, "argv", ["repeat", *PARTS[:2], "then", "again"])
-    repeat.main()
+    assert command("repeat", *PARTS[:2], "then", "again") == 0
     assert "bit-identical" in capfd.readouterr().out
 
 
-def test_a_step_of_such_a_run_is_explained_from_its_weights(run, monkeypatch, capfd):
+def test_a_step_of_such_a_run_is_explained_from_its_weights(run, capfd):
     run("trainer.max_epochs=20", name="first")
     run("trainer.max_epochs=2", "model.from_run=first", name="then")
     capfd.readouterr()
     texts = []
     for arguments in (["then", "step=0"], ["trainer.max_epochs=30", "step=20"]):
-        monkeypatch.setattr(sys, "argv", ["explain", *arguments])
-        explain.main()
+        assert command("explain", *arguments) == 0
         texts.append(capfd.readouterr().out.splitlines()[1:])
     assert texts[0] == texts[1]
 
@@ -110,21 +106,16 @@ def test_weights_that_lightning_saved_alone_can_be_used(train):
     assert equal(weights("first"), weights("then"))
 
 
-@pytest.mark.parametrize("command", ["repeat", "explain"])
-def test_from_another_directory_the_same_weights_are_found_and_others_refused(run, monkeypatch, command):
+@pytest.mark.parametrize(("name", "argument"), [("repeat", "again"), ("explain", "step=0")])
+def test_from_another_directory_the_same_weights_are_found_and_others_refused(run, monkeypatch, name, argument):
     run(*FIRST, name="first")
     run(*THEN, name="then")
     Path("other").mkdir()
     monkeypatch.chdir("other")
-
-    def start() -> None:
-        monkeypatch.setattr(sys, "argv", [command, "../then", "again" if command == "repeat" else "step=0"])
-        {"repeat": repeat.main, "explain": explain.main}[command]()
-
-    start()
+    assert command(name, "../then", argument) == 0
     run(*FIRST, "seed=1", name="first")
-    with pytest.raises(SystemExit, match=r"model\.from_run=first: other weights than those that the run started from"):
-        start()
+    message = "model.from_run=first: other weights than those that the run started from"
+    assert message in str(command(name, "../then", argument))
 
 
 class Code:

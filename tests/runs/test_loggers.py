@@ -11,7 +11,7 @@ import yaml
 from experiment.runs.directory import RunDirectory
 from experiment.runs.logger import read_scalars
 from tests import faults
-from tests.conftest import ROOT, checkpoint, metrics, snapshot
+from tests.conftest import ROOT, checkpoint, command, metrics, snapshot
 
 LOGGERS = "lightning.pytorch.loggers"
 CSV = f"loggers.csv._target_={LOGGERS}.CSVLogger"
@@ -156,6 +156,7 @@ def test_in_a_directory_of_the_users_no_record_chooses_a_version(run):
     assert "loggers.csv begins with this start, and has no step before it." in (directory / "train.log").read_text()
 
 
+@pytest.mark.draws
 def test_each_logger_ends_once_as_the_run_does(run, train, elsewhere, monkeypatch):
     run(*RECORDER, "trainer.max_epochs=5")
     assert [call[1:3] for call in calls("finalize", "finish")] == [["finalize", "success"], ["finish", 0]]
@@ -221,10 +222,8 @@ def test_a_logger_that_cannot_be_made_is_one_message_and_nothing_is_left(train, 
     assert not [*elsewhere.iterdir()]
 
 
-def test_no_command_that_reads_a_run_starts_its_loggers(run, monkeypatch):
-    import sys
-
-    from experiment import draw, evaluate, explain, load, repeat
+def test_no_command_that_reads_a_run_starts_its_loggers(run):
+    from experiment import draw, evaluate, load, repeat
 
     directory = run(*RECORDER, CSV, *SHORT)
     before, calls_before = snapshot(directory / "lightning_logs"), Path("calls").read_bytes()
@@ -232,8 +231,7 @@ def test_no_command_that_reads_a_run_starts_its_loggers(run, monkeypatch):
     evaluate.evaluate(RunDirectory(directory))
     load(directory)
     assert repeat.repeat(RunDirectory(directory), RunDirectory(Path("again"))) == []
-    monkeypatch.setattr(sys, "argv", ["explain", str(directory)])
-    explain.main()
+    assert command("explain", str(directory)) == 0
     assert snapshot(directory / "lightning_logs") == before
     assert Path("calls").read_bytes() == calls_before
     assert not [*Path("again").glob("lightning_logs")]

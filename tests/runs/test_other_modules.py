@@ -186,6 +186,7 @@ def test_a_schedule_that_refers_to_the_horizon_is_a_schedule(run, train, capfd):
     assert "callbacks.x.duration.seconds: 5 there, 9 here" in error
 
 
+@pytest.mark.draws
 def test_means_over_epochs_are_all_that_is_logged(elsewhere):
     for module in ("EpochMeans", "GatheredLosses"):
         assert faults.start(arguments(module), elsewhere / module) == 0
@@ -193,6 +194,7 @@ def test_means_over_epochs_are_all_that_is_logged(elsewhere):
         assert [each.step for each in scalars] == [4, 9, 14, 19, 24, 29]
 
 
+@pytest.mark.draws
 def test_a_loss_below_zero_that_falls_has_not_diverged(elsewhere):
     assert faults.start(arguments("LogLikelihood"), elsewhere / "run") == 0
     assert metrics(elsewhere / "run")["status"] == "finished"

@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from experiment import draw
 from experiment.runs.pictures import Curve, draw_losses
+from tests.conftest import command
+
+pytestmark = pytest.mark.draws
 
 
 def assert_nothing_is_cut_off_or_overlaps(figure: Figure) -> None:
@@ -80,17 +81,13 @@ def test_a_single_point_can_be_seen():
     assert markers == ["o", "x"]
 
 
-def test_pictures_are_drawn_again(run, capsys, monkeypatch):
+def test_pictures_are_drawn_again(run):
     directory = run("trainer.max_epochs=30", "model.hidden=[3]")
     before = {path.name: path.read_bytes() for path in directory.glob("*.png")}
     for path in directory.glob("*.png"):
         path.unlink()
-    monkeypatch.setattr(sys, "argv", ["draw", "run"])
-    draw.main()
+    assert command("draw", "run") == 0
     assert {path.name: path.read_bytes() for path in directory.glob("*.png")} == before
     (directory / ".hydra/config.yaml").write_text("model: {_target_: os.system, command: touch ran}")
-    monkeypatch.setattr(sys, "argv", ["draw", "run", "nothing"])
-    with pytest.raises(SystemExit) as stop:
-        draw.main()
-    assert "nothing holds no run." in str(stop.value)
+    assert "nothing holds no run." in str(command("draw", "run", "nothing"))
     assert not Path("ran").exists()

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from experiment import evaluate, repeat
+from experiment import evaluate
 from experiment.runs import processes
 from experiment.runs.directory import RunDirectory
 from experiment.runs.logger import read_scalars
 from tests import faults
-from tests.conftest import ROOT, checkpoint, metrics
+from tests.conftest import ROOT, checkpoint, command, metrics
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="processes are found under /proc")
 DIGITS = ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits"]
@@ -54,6 +54,7 @@ def assert_same_curves(first: str, second: str, tolerance: float) -> None:
         ([*SMALL_BATCHES, "trainer.accumulate_grad_batches=3"], ["trainer=ddp"]),
     ],
 )
+@pytest.mark.draws
 def test_the_curves_and_tags_are_those_of_one_process(run, overrides, processes):
     run(*overrides, name="one")
     run(*overrides, *processes, name="two")
@@ -90,12 +91,11 @@ def test_somebody_elses_project_is_scored_over_all_of_its_data(run):
     assert two["step"] == 2 * -(-(1078 // 2) // 64)  # Lightning's sampler divides the epoch
 
 
-def test_such_a_run_is_repeated_and_evaluated(run, monkeypatch, capfd):
+def test_such_a_run_is_repeated_and_evaluated(run, capfd):
     directory = run(*SMALL_BATCHES, "trainer=ddp")
     scores = evaluate.evaluate(RunDirectory(directory))
     assert scores["test/loss"] == metrics(directory)["test/loss"]
-    monkeypatch.setattr(sys, "argv", ["repeat", "run", "again"])
-    repeat.main()
+    assert command("repeat", "run", "again") == 0
     assert "bit-identical" in capfd.readouterr().out
 
 

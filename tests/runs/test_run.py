@@ -23,7 +23,7 @@ def curve(directory: Path, tag: str = "train/loss") -> list[tuple[int, float]]:
     ("overrides", "reference"),
     [
         ([], {}),
-        (["seed=7"], {"seed": 7}),
+        (["seed=7", SHORT], {"seed": 7, "epochs": 20}),
         (["seed=4294967295", SHORT], {"seed": 4294967295, "epochs": 20}),
         (["data.num_points=1", SHORT], {"num_points": 1, "epochs": 20}),
         (["data.num_points=3333", SHORT], {"num_points": 3333, "epochs": 20}),
@@ -43,6 +43,7 @@ def test_the_curve_and_the_weights_are_the_plain_loops(run, overrides, reference
     assert metrics(directory)["train/loss"] == losses[-1]
 
 
+@pytest.mark.draws
 def test_a_run_directory_holds_what_it_should(run):
     directory = run("trainer.max_epochs=120", "seed=1")
     names = {path.name.split(".tfevents")[0] for path in directory.rglob("*") if path.is_file()}
@@ -130,6 +131,7 @@ def test_mini_batches_see_each_point_once_an_epoch(run):
     assert [value for _, value in curve(larger)] == plain_loop(epochs=20)[0]
 
 
+@pytest.mark.draws
 def test_a_finished_run_is_returned_untouched(run, capfd):
     directory = run(SHORT)
     before = snapshot(directory)
@@ -138,6 +140,7 @@ def test_a_finished_run_is_returned_untouched(run, capfd):
     assert "Nothing is left to train" in capfd.readouterr().out
 
 
+@pytest.mark.draws
 def test_another_configuration_is_refused_and_nothing_changes(run, train, capfd):
     directory = run(SHORT)
     before = snapshot(directory)
@@ -151,6 +154,7 @@ def test_another_configuration_is_refused_and_nothing_changes(run, train, capfd)
     assert snapshot(directory) == before
 
 
+@pytest.mark.draws
 def test_a_longer_run_goes_on_where_the_shorter_ended(run):
     directory = run("trainer.max_epochs=70", "optimizer=adam", "data.batch_size=40")
     steps = curve(directory)
@@ -194,6 +198,7 @@ def test_a_trial_leaves_nothing(train, run):
     assert snapshot(directory) == before
 
 
+@pytest.mark.draws
 def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(run, capfd):
     directory = run("optimizer.lr=1e37", "trainer.max_epochs=50")
     content = metrics(directory)
@@ -208,6 +213,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_as_diverged(run, capfd):
     assert snapshot(directory) == before
 
 
+@pytest.mark.draws
 def test_a_loss_that_more_than_doubles_is_diverged_too_but_trains_to_the_end(run):
     directory = run("optimizer.lr=100", "trainer.max_epochs=300")
     assert metrics(directory)["step"] == 300
@@ -256,6 +262,7 @@ def stranger(elsewhere: Path) -> list[str]:
     return ["--config-dir", "mine", "experiment=stranger"]
 
 
+@pytest.mark.draws
 def test_a_strangers_module_gets_all_that_a_run_gets(train, stranger, capfd):
     assert train(*stranger, "hydra.run.dir=run") == 0
     content = metrics(Path("run"))
@@ -280,6 +287,7 @@ def test_a_run_that_fails_says_so(train, stranger, capfd):
     assert "Traceback" in Path("run/train.log").read_text()
 
 
+@pytest.mark.draws
 def test_a_run_may_train_nothing(run):
     assert metrics(run("trainer.limit_train_batches=0"))["step"] == 0
 
@@ -325,6 +333,7 @@ def test_a_schedule_up_to_the_end_makes_another_run_of_a_longer_one(run, train, 
     assert snapshot(directory) == before
 
 
+@pytest.mark.draws
 def test_callbacks_of_ones_own_take_part(run):
     directory = run(
         "callbacks.stop._target_=lightning.pytorch.callbacks.EarlyStopping",
@@ -343,6 +352,7 @@ def test_the_trainers_arguments_reach_the_trainer(run):
     assert checkpoint(directory)["state_dict"]["net.fc1.weight"].dtype == torch.float64
 
 
+@pytest.mark.draws
 def test_without_a_logger_there_is_a_result_all_the_same(run):
     directory = run(SHORT, "trainer.logger=false")
     assert metrics(directory)["train/loss"] == plain_loop(epochs=20)[0][-1]

@@ -17,6 +17,8 @@ from tests.conftest import checkpoint, metrics
 from tests.runs.test_other_modules import arguments
 from tests.runs.test_run import curve
 
+pytestmark = pytest.mark.draws
+
 R2 = "objective={metric:val/r2,mode:max}"
 OFTEN = "trainer.check_val_every_n_epoch=1"
 

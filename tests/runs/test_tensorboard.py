@@ -65,6 +65,7 @@ def eventually(ask: Callable[[], Any], expected: Callable[[Any], bool]) -> Any:
 
 
 @pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.draws
 def test_the_server_shows_every_run_its_curves_and_its_picture(train, fast):
     assert train("-m", "seed=0,1", "trainer.max_epochs=60", "hydra.sweep.dir=multirun/sweep") == 0
     with server("multirun", fast) as ask:

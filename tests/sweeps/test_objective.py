@@ -59,6 +59,7 @@ def test_the_highest_score_comes_first_where_higher_is_better():
 
 @pytest.mark.parametrize("count", [3, 4, 40])
 @pytest.mark.parametrize("mode", ["min", "max"])
+@pytest.mark.draws
 def test_the_picture_marks_the_best_run(count, mode):
     objective = Objective("val/r2", mode)
     groups = group_by_seed(rows(**{"val/r2": [i / 100 for i in range(count)]}), objective)

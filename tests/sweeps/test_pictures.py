@@ -17,6 +17,8 @@ from experiment.sweeps.pictures import draw_sweep
 from experiment.sweeps.results import Row, group_by_seed
 from tests.sweeps.examples import RATES, loss_at_rate, sweep_rows
 
+pytestmark = pytest.mark.draws
+
 
 def draw(figure: Figure) -> list[Any]:
     render(figure)

@@ -28,6 +28,7 @@ from tests.sweeps.test_launchers import (  # noqa: F401
 )
 
 ray = pytest.importorskip("ray")
+pytestmark = pytest.mark.draws
 
 LIMIT = 120  # seconds
 RAY = ["hydra/launcher=ray", "hydra.launcher.n_jobs=2"]

@@ -5,14 +5,12 @@ import importlib
 import re
 import shlex
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
-from experiment import repeat
 from tests import faults
-from tests.conftest import metrics
+from tests.conftest import command, metrics
 from tests.runs.test_run import stranger  # noqa: F401
 
 SHORT = "trainer.max_epochs=20"
@@ -89,13 +87,12 @@ def test_pruning_stops_the_worst_trials_and_changes_no_other(train, capfd):
     assert str(metrics(Path("alone"))["val/loss"]) == good["val/loss"]
 
 
-def test_a_repeated_trial_does_not_need_its_study(train, capfd, monkeypatch):
+def test_a_repeated_trial_does_not_need_its_study(train, capfd):
     search = ["-m", "search=optuna", "search.trials=1", "search.pruning=true", SHORT, "hydra.sweep.dir=s"]
     assert train(*search) == 0
     (directory,) = (path.parent for path in Path("s").glob("*/metrics.json"))
     Path("s/study.journal").unlink()  # whoever repeats the run need not have it
-    monkeypatch.setattr(sys, "argv", ["repeat", str(directory), "again"])
-    repeat.main()
+    assert command("repeat", str(directory), "again") == 0
     out = capfd.readouterr().out
     assert "finished after 20 epochs" in out  # the terminal is no sweep's
     assert out.endswith("bit-identical: every curve, every weight, every score.\n")
