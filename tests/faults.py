@@ -53,7 +53,7 @@ RUNS: dict[str, list[str]] = {
         *("trainer.check_val_every_n_epoch=3", "trainer.accumulate_grad_batches=3", "checkpoint.every_n_seconds=0.1"),
     ],
     "dropout and a schedule": ["--config-dir", str(ROOT / "tests/stranger"), "experiment=stranger"],
-    "digits": ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits", "trainer.max_epochs=40"],
+    "digits": ["--config-dir", str(ROOT / "examples/digits"), "experiment=digits", "trainer.max_epochs=20"],
 }
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import experiment
 from experiment.configuration.errors import ReportedError
 from experiment.runs import files, signals
 from experiment.runs.directory import RunDirectory
@@ -80,9 +81,16 @@ def refuse_open_files(monkeypatch):
 SYSTEMS = [refuse_directories, refuse_sync, refuse_links, refuse_locks, refuse_open_files]
 
 
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("expected")
+    experiment.run(experiment.compose([*EPOCHS, "trainer.max_epochs=6"]), directory)
+    return directory
+
+
 @pytest.mark.parametrize("system", SYSTEMS)
-def test_a_run_is_saved_and_extended_on_a_system_without(run, monkeypatch, system):
-    expected = run(*EPOCHS, "trainer.max_epochs=6", name="expected")
+@pytest.mark.draws
+def test_a_run_is_saved_and_extended_on_a_system_without(run, monkeypatch, expected, system):
     with monkeypatch.context() as patch:
         system(patch)
         directory = run(*EPOCHS, "trainer.max_epochs=3")

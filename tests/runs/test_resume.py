@@ -26,6 +26,7 @@ from tests.runs.test_tensorboard import eventually, server
 
 
 @pytest.mark.parametrize("name", faults.RUNS)
+@pytest.mark.draws
 def test_a_killed_run_comes_out_bit_for_bit_and_went_on_where_it_was(elsewhere, name):
     for seed in itertools.count():  # a kill can come before the first checkpoint
         if faults.survive(name, 3, elsewhere / "kills", seed).went_on:
@@ -68,23 +69,24 @@ def test_successive_checkpoints_differ_and_no_step_is_computed_again(elsewhere, 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 143)])
 @pytest.mark.parametrize("batches", [[], ["data.batch_size=10", "data.num_points=100000"]])
-def test_a_signal_saves_and_tells_how_to_go_on(elsewhere, number, status, batches):
-    """Within an epoch of mini-batches too: one takes much longer than the signal waits."""
+def test_a_signal_saves_and_tells_how_to_go_on(elsewhere, kill_after, number, status, batches):
+    """Within an epoch of mini-batches too."""
     directory = elsewhere / "a run"
-    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 1.0, number, training=True) == status
+    kill_after(9, number=number)
+    assert faults.start(["trainer.max_epochs=100000", *batches], directory) == status
     content = metrics(directory)
     assert content["status"] == "interrupted"
-    assert 0 < content["step"] == checkpoint(directory)["global_step"]
-    assert len(curve(directory)) == content["step"]
+    assert content["step"] == checkpoint(directory)["global_step"] == len(curve(directory)) == 10
     assert not batches or content["epoch"] == 0
     told = Path(f"{directory}.out").read_text()
     assert told.startswith("Interrupted. To resume: python ")
     assert "train.py trainer.max_epochs=100000 " in told
     assert f"\"hydra.run.dir='{directory}'\"" in told
     assert "Traceback" not in told
-    assert faults.start(["trainer.max_epochs=100000", *batches], directory, 1.0, number, training=True) == status
-    assert metrics(directory)["step"] > content["step"]
-    assert faults.steps(directory) == [0, content["step"]]
+    kill_after(19, number=number)
+    assert faults.start(["trainer.max_epochs=100000", *batches], directory) == status
+    assert metrics(directory)["step"] == 20
+    assert faults.steps(directory) == [0, 10]
 
 
 def test_an_interrupted_run_can_be_gone_on_with_further(elsewhere, kill_after):
@@ -206,8 +208,8 @@ def test_an_interrupted_sweep_starts_no_more_runs_and_is_taken_up(elsewhere, tra
 
 
 @pytest.fixture
-def saved(run) -> Path:
-    return run("trainer.max_epochs=8") / "checkpoints/last.ckpt"
+def saved(short_run) -> Path:
+    return short_run / "checkpoints/last.ckpt"
 
 
 def test_truncation_at_every_tenth_byte_is_seen(saved):
@@ -262,21 +264,20 @@ class Hostile:
         return os.system, ("touch ran",)
 
 
-def test_a_checkpoint_that_carries_code_is_refused_by_name_and_not_run(run, train, capfd):
-    directory = run("trainer.max_epochs=8")
-    last = directory / "checkpoints/last.ckpt"
-    torch.save(checkpoint(directory) | {"hostile": Hostile()}, last)
-    before = snapshot(directory)
+def test_a_checkpoint_that_carries_code_is_refused_by_name_and_not_run(short_run, train, capfd):
+    last = short_run / "checkpoints/last.ckpt"
+    torch.save(checkpoint(short_run) | {"hostile": Hostile()}, last)
+    before = snapshot(short_run)
     assert train("hydra.run.dir=run", "trainer.max_epochs=9") == 1
     error = capfd.readouterr().err
     assert f"{last} holds more than plain data and tensors" in error.replace(f"{Path.cwd()}/", "")
     assert "Traceback" not in error
-    assert snapshot(directory) == before
+    assert snapshot(short_run) == before
     last.write_bytes(pickle.dumps(Hostile()))
     assert load_checkpoint(last) is None
     assert not Path("ran").exists()
-    assert zipfile.is_zipfile(directory / "checkpoints/previous.ckpt")
-    assert load_newest(directory / "checkpoints")[0] == directory / "checkpoints/previous.ckpt"
+    assert zipfile.is_zipfile(short_run / "checkpoints/previous.ckpt")
+    assert load_newest(short_run / "checkpoints")[0] == short_run / "checkpoints/previous.ckpt"
 
 
 @pytest.mark.parametrize(
@@ -288,13 +289,12 @@ def test_a_checkpoint_that_carries_code_is_refused_by_name_and_not_run(run, trai
         "3",
     ],
 )
-def test_a_strangers_configuration_runs_nothing(run, train, capfd, text):
-    directory = run("trainer.max_epochs=8")
-    (directory / ".hydra/config.yaml").write_text(text)
-    before = snapshot(directory)
+def test_a_strangers_configuration_runs_nothing(short_run, train, capfd, text):
+    (short_run / ".hydra/config.yaml").write_text(text)
+    before = snapshot(short_run)
     assert train("hydra.run.dir=run", "trainer.max_epochs=9") == 1
     assert "Traceback" not in capfd.readouterr().err
-    assert snapshot(directory) == before
+    assert snapshot(short_run) == before
     assert not Path("ran").exists()
 
 
@@ -344,6 +344,7 @@ def test_wrong_input_made_from_the_schema_is_told(elsewhere, override):
 
 @pytest.mark.skipif(os.geteuid() != 0 or sys.platform != "linux", reason="mounts a file system")
 @pytest.mark.parametrize("kilobytes", [100])
+@pytest.mark.draws
 def test_a_disk_that_fills_up_is_told_and_nothing_is_lost(elsewhere, kilobytes):
     faults.fill_up(elsewhere, kilobytes)
 
@@ -368,14 +369,13 @@ def test_a_run_can_be_taken_up_from_another_working_directory(train, elsewhere, 
     assert metrics(elsewhere / "run")["epoch"] == 9
 
 
-def test_a_directory_that_cannot_be_written_is_told(elsewhere, run, train, capfd, monkeypatch):
-    directory = run("trainer.max_epochs=5")
-    before = snapshot(directory)
+def test_a_directory_that_cannot_be_written_is_told(short_run, train, capfd, monkeypatch):
+    before = snapshot(short_run)
     monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
     assert train("hydra.run.dir=run", "trainer.max_epochs=9") == 1
     assert "run cannot be written." in capfd.readouterr().err
     assert train("hydra.run.dir=run", "trainer.max_epochs=5") == 0
-    assert snapshot(directory) == before
+    assert snapshot(short_run) == before
 
 
 def test_saving_takes_no_more_than_its_share(run, monkeypatch):

@@ -23,6 +23,8 @@ from tests.conftest import ROOT, metrics
 from tests.faults import result
 from tests.sweeps import slurm_standin
 
+pytestmark = pytest.mark.draws
+
 VIEWS = ("backprop", "graph", "play", "decision_boundary")
 SHORT = ["trainer.max_epochs=5", *(f"callbacks.{name}=null" for name in VIEWS)]
 # A part of a configuration that records an environment variable of the process that trains.
@@ -201,7 +203,8 @@ def wait_until(condition: Callable[[], Any]) -> None:
     [(JOBLIB, signal.SIGKILL), (["hydra/launcher=submitit_local"], signal.SIGINT)],
 )
 def test_no_worker_outlives_the_sweep_and_the_same_command_finishes_it(train, tmp_path, launcher, number):
-    sweep = ["-m", "seed=0,1", "trainer.max_epochs=3000", *SHORT[1:], *launcher, "hydra.sweep.dir=sweep"]
+    long = ["trainer.max_epochs=1500", "checkpoint.every_n_seconds=0.1", *SHORT[1:]]
+    sweep = ["-m", "seed=0,1", *long, *launcher, "hydra.sweep.dir=sweep"]
     with subprocess.Popen(
         [sys.executable, ROOT / "train.py", *sweep],
         env=os.environ | {"MARK": str(tmp_path)},

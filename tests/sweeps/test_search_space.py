@@ -37,16 +37,14 @@ def num_runs() -> int:
     ],
 )
 def test_another_space_is_refused_and_nothing_changes(train, capfd, before, now, lines):
-    assert train(*SEARCH, "search.trials=2", *before, "hydra.sweep.dir=s") == 0
+    assert train(*SEARCH, "search.trials=1", *before, "hydra.sweep.dir=s") == 0
     files = snapshot(Path())
-    assert train(*SEARCH, "search.trials=3", *now, "hydra.sweep.dir=s") == 1
+    assert train(*SEARCH, "search.trials=2", *now, "hydra.sweep.dir=s") == 1
     error = capfd.readouterr().err
     assert "s holds a search of another space; give this one another hydra.sweep.dir:" in error
     assert all(line in error for line in lines)
     assert "Traceback" not in error
     assert snapshot(Path()) == files
-    assert train(*SEARCH, "search.trials=3", *before, "hydra.sweep.dir=s") == 0
-    assert num_runs() <= 3
 
 
 @pytest.mark.parametrize(
@@ -60,9 +58,8 @@ def test_another_space_is_refused_and_nothing_changes(train, capfd, before, now,
 )
 def test_a_wider_interval_and_reordered_choices_continue_the_search(train, before, now):
     assert train(*SEARCH, "search.trials=1", before, "hydra.sweep.dir=s") == 0
-    assert train(*SEARCH, "search.trials=3", now, "hydra.sweep.dir=s") == 0
-    assert 1 <= num_runs() <= 3
-    assert train(*SEARCH, "search.trials=2", now, "hydra.sweep.dir=s") == 0  # fewer: nothing is left to run
+    assert train(*SEARCH, "search.trials=2", now, "hydra.sweep.dir=s") == 0
+    assert 1 <= num_runs() <= 2
 
 
 def test_more_trials_and_another_seed_continue_and_fewer_run_nothing(train, capfd):
