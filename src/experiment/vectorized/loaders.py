@@ -1,7 +1,7 @@
 """The data of several runs: batches of all of them at once, each as its run alone would get it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from experiment.runs.randomness import own_generators
-from experiment.vectorized.attributes import describe
 from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.streams import Streams
 
@@ -136,16 +135,8 @@ class StackedData(LightningDataModule):
         return join_loaders(loaders, self.streams, is_training=split == "train")
 
     def _call(self, hook: str, *arguments: Any) -> list[Any]:
-        """Call a hook of the data of each run; that of the first shows whether the others draw random numbers too."""
-        first, *others = self.data
-        before = describe(self.streams.state(0))
-        with self.streams.of(0):
-            results = [getattr(first, hook)(*arguments)]
-        draws = describe(self.streams.states[0]) != before
-        for run, each in enumerate(others, 1):
-            with self.streams.of(run) if draws else nullcontext():
-                results.append(getattr(each, hook)(*arguments))
-        return results
+        """Call a hook of the data of each run."""
+        return self.streams.call_each(partial(getattr(each, hook), *arguments) for each in self.data)
 
     @override
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

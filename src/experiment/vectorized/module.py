@@ -1,6 +1,7 @@
 """The LightningModules of several runs as one, whose steps compute the steps of all of them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
@@ -95,22 +96,24 @@ class StackedModule(LightningModule):
         """Record what each module logs when its test ends, one by one: there it may read the data of its run."""
         if not is_overridden("on_test_epoch_end", self.models[0], LightningModule):
             return
-        logged: list[Scores] = []
-        rules: dict[str, Rule] = {}
+        recorders = self.streams.call_each(partial(self._end_test, run) for run in range(len(self.models)))
+        logged = [recorder.values for recorder in recorders]
+        rules = {name: rule for recorder in recorders for name, rule in recorder.rules.items()}
         self.absent = {}
-        for run, model in enumerate(self.models):
-            state = {f"model.{name}": each[run] for name, each in self._named_tensors()}
-            model.eval()
-            recorder = Recorder("test", torch.zeros(1))
-            view = cast(TrainerView, model.trainer)
-            with self.streams.of(run), recorder.replacing_log(model), view.showing_data():
-                functional_call(CallableStep(model), state, ("on_test_epoch_end",))
-            logged.append(recorder.values)
-            rules |= recorder.rules
         nothing = torch.zeros((), device=self.device)
         for name, rule in rules.items():
             self.absent[name] = {run for run, values in enumerate(logged) if name not in values}
             self.scoring_means.add(name, torch.stack([each.get(name, nothing) for each in logged]), 1, rule)
+
+    def _end_test(self, run: int) -> Recorder:
+        """Return what a module logs when its test ends."""
+        model = self.models[run]
+        state = {f"model.{name}": each[run] for name, each in self._named_tensors()}
+        model.eval()
+        recorder = Recorder("test", torch.zeros(1))
+        with recorder.replacing_log(model), cast(TrainerView, model.trainer).showing_data():
+            functional_call(CallableStep(model), state, ("on_test_epoch_end",))
+        return recorder
 
     def report_training(self) -> None:
         """Report the means over the steps of an epoch."""

@@ -1,8 +1,8 @@
 """Random numbers of runs that are trained together: each run draws from streams of its own, as if it were alone."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -13,6 +13,8 @@ from typing_extensions import override
 from experiment.runs.randomness import get_streams, seed_epoch, set_streams
 from experiment.vectorized.attributes import describe
 from experiment.vectorized.refusal import NotVectorizable
+
+Result = TypeVar("Result")
 
 
 class Streams:
@@ -72,6 +74,21 @@ class Streams:
         finally:
             self.states[run] = get_streams()
             self.newest = self.newest and self.states[run]
+
+    def call_each(self, functions: Iterable[Callable[[], Result]]) -> list[Result]:
+        """Call functions, one of each run, with its streams.
+
+        That of the first run shows whether the others draw random numbers too: to set the streams of a run takes time.
+        """
+        first, *others = functions
+        before = describe(self.state(0))
+        with self.of(0):
+            results = [first()]
+        draws = describe(self.states[0]) != before
+        for run, function in enumerate(others, 1):
+            with self.of(run) if draws else nullcontext():
+                results.append(function())
+        return results
 
 
 class DropoutFromStreams(TorchFunctionMode):

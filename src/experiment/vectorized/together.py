@@ -1,9 +1,8 @@
 """Runs of one structure, each held in its directory while all of them are trained together."""
 
-import gc
 import logging
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,18 +54,6 @@ class Batch:
     compiling: Compiling
 
 
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Collect no garbage: looking through the objects of a thousand runs again and again takes a tenth of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.collect()
-        gc.enable()
-
-
-@_without_collector()  # around the function: while that runs, its variables hold the runs, and none is collected
 def train_together(batch: Batch, signals: SignalHandler) -> list[Task]:
     """Train the runs of a batch, and return those that are complete.
 
