@@ -23,7 +23,7 @@ HEADER = ("rate", "curves that part", "diverged", "median loss at the end", "acc
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.outcomes", description="Compare runs at high rates.")
-    parser.add_argument("--seeds", type=int, default=128, help="runs at each rate (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=64, help="runs at each rate (%(default)s)")
     parser.add_argument("--epochs", type=int, default=1000, help="of a run (%(default)s)")
     arguments = parser.parse_args()
     print("|".join(["", *HEADER, ""]), "|".join(["", *("---" for _ in HEADER), ""]), sep="\n")

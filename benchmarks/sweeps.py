@@ -24,7 +24,7 @@ from benchmarks.sweeps_summary import PLAIN, PLAIN_EVERY_10, TASK_BYTES, TASKS, 
 
 PLAIN_RUNS = 3  # of the plain script in each round: one takes less than a second
 DOCS = HERE.parent / "docs"
-PARTS = ("headline", "runs", "points", "width", "cores", "launchers")
+PARTS = ("headline", "runs", "points", "width", "cores", "compiled", "launchers")
 MACHINE = {
     "cores": CORES,
     "system": platform.system(),
@@ -52,11 +52,12 @@ class Sizes:
     grid: tuple[int, int] = (6, 64)  # runs over points and widths, alone and together
     points: tuple[int, ...] = (100, 1000, 10_000)
     widths: tuple[int, ...] = (4, 32, 256)
+    compiled: tuple[int, tuple[int, ...]] = (2048, (4, 32, 128))  # runs, and their widths
     checks: tuple[int, int] = (64, 2048)
     tasks: int = 5000
 
 
-QUICK = Sizes(100, 256, 256, (2, 6), (2, 6), (2, 4), 50, (4, 64), (100, 1000), (4, 32), (8, 64), 500)
+QUICK = Sizes(100, 256, 256, (2, 6), (2, 6), (2, 4), 50, (4, 64), (100, 1000), (4, 32), (64, (4,)), (8, 64), 500)
 
 
 class Plan:
@@ -96,6 +97,15 @@ class Plan:
             for name, runs in kinds:
                 yield Sweep(name, 1, SHORT, cores=count)
                 yield Sweep(name, runs, self.sizes.epochs, cores=count)
+
+    def compiled(self) -> Iterator[Sweep]:
+        """Yield sweeps whose training step is compiled, or is not."""
+        yield from self._starts()
+        runs, widths = self.sizes.compiled
+        for width in widths:
+            yield from (
+                Sweep("vectorized", runs, self.sizes.epochs, width=width, compile=each) for each in (False, True)
+            )
 
     def launchers(self) -> Iterator[Sweep]:
         """Yield short and long runs by every launcher, and checks alone."""
@@ -174,6 +184,8 @@ def summarize(costs: dict[Sweep, Cost], others: dict[str, float], sizes: Sizes) 
         "seconds of a run by width": summary.grid("width"),
         "seconds of a run by cores": summary.grid("cores"),
         "steps of these": sizes.grid_epochs,
+        "seconds of a compiled sweep by width": summary.compiled(),
+        "runs of it": sizes.compiled[0],
         "crossings": summary.crossings(),
         "launchers": summary.growth(),
         "disk": summary.disk(),

@@ -28,6 +28,7 @@ class Sweep:
     points: int = 100
     width: int = 4
     cores: int = CORES
+    compile: bool | None = None
 
     def words(self) -> list[str]:
         """Return the command that runs it, in the directory ``sweep``."""
@@ -43,6 +44,7 @@ class Sweep:
             "trainer.log_every_n_steps=10",
             f"data.num_points={self.points}",
             f"model.hidden=[{self.width}]",
+            *([] if self.compile is None else [f"hydra.launcher.compile={self.compile}"]),
             *([] if self.views else NO_VIEWS),
         ]
 

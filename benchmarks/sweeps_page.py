@@ -111,6 +111,7 @@ def fill_tables(content: Mapping[str, Any], source: Path, target: Path) -> None:
     tables = {
         "headline": _headline(content),
         "runs": _by_runs(content["summary"]),
+        "compiled": _compiled(content),
         "crossings": _crossings(content["summary"]),
         "launchers": _launchers(content),
         "disk": _disk(content["summary"]),
@@ -165,6 +166,16 @@ def _by_runs(summary: Mapping[str, Any]) -> str:
         for runs, seconds in curve.items()
     ]
     return _table(["runs", *(f"{name}, s (from two sizes)" for name in lines), "vectorized, s (measured)"], rows)
+
+
+def _compiled(content: Mapping[str, Any]) -> str:
+    summary = content["summary"]
+    title = f"hidden units, {summary['runs of it']:,} runs of {content['epochs']:,} steps"
+    rows = [
+        [width, *(_number(seconds[name]) for name in ("replayed", "compiled"))]
+        for width, seconds in summary["seconds of a compiled sweep by width"].items()
+    ]
+    return _table([title, "replayed, s", "compiled, s"], rows)
 
 
 def _crossings(summary: Mapping[str, Any]) -> str:

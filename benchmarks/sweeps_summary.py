@@ -78,6 +78,14 @@ class Summary:
                 values.setdefault(sweep.launcher, {})[getattr(sweep, what)] = self._without_start(sweep)
         return values
 
+    def compiled(self) -> dict[int, dict[str, float]]:
+        """Return the seconds of sweeps whose step is compiled, and of those whose step is not, by width."""
+        seconds: dict[int, dict[str, float]] = {}
+        for sweep, cost in self.costs.items():
+            if sweep.compile is not None:
+                seconds.setdefault(sweep.width, {})["compiled" if sweep.compile else "replayed"] = cost.seconds
+        return seconds
+
     def crossings(self) -> dict[str, int]:
         """Return from how many runs on a launcher is faster than another, where that is so."""
         counts = np.arange(1, 10_001)

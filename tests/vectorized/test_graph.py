@@ -187,4 +187,4 @@ def test_a_step_that_cannot_be_compiled_is_replayed(monkeypatch, caplog, fault):
     with fresh_cache(), inductor.patch({"cpp.cxx": ("missing",)}), caplog.at_level("INFO", logger="run"):
         graphs = compare(Module, pays=True).graphs.values()
     assert [graph.compute is graph.graph for graph in graphs if graph] == [True, True]
-    assert "The step is not compiled: " in caplog.text
+    assert "The training step is not compiled: " in caplog.text

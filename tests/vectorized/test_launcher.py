@@ -141,7 +141,24 @@ def test_runs_whose_step_is_compiled_equal_those_that_are_trained_alone(train, m
     assert_same_runs("together", "alone")
     ((_, compiled),) = compiling._compiled.items()
     assert not isinstance(compiled, GraphModule)
-    assert not any("not compiled" in (run / "train.log").read_text() for run in run_directories("together"))
+    assert "The training step is compiled." in (run_directories("together")[0] / "train.log").read_text()
+
+
+def test_to_compile_pays_by_the_steps_that_a_process_has_before_it(train, monkeypatch):
+    assert not compiling.Compiling().pays(compiling.COMPILE_SECONDS)  # not all of them are saved
+    assert compiling.Compiling(batches=2).pays(compiling.COMPILE_SECONDS)
+    assert compiling.Compiling(choice=True).pays(0)
+    assert not compiling.Compiling(choice=False, batches=1000).pays(compiling.COMPILE_SECONDS)
+    counts, train_batches = [], vectorized_sweep.train_batches
+
+    def count_and_train(batches, processes, with_script):
+        counts.extend(batch.compiling.batches for batch in batches)
+        return train_batches(batches, processes, with_script)
+
+    monkeypatch.setattr(vectorized_sweep, "train_batches", count_and_train)
+    command = ["seed=range(0,5)", "model.activation=relu,tanh", "hydra.launcher.batch_size=2", "trainer.max_epochs=2"]
+    assert train("-m", *command, VECTORIZED, "hydra.sweep.dir=sweep") == 0
+    assert counts == [3, 2, 1, 3, 2, 1]  # batches of each structure, from this one on
 
 
 @pytest.mark.parametrize("value", ["processes=0", "batch_size=-1", "n_jobs=x", "compile=maybe"])

@@ -54,8 +54,9 @@ def compiled(graph: GraphModule, *inputs: Any) -> Callable[..., Any]:
             _compiled[text] = torch.compile(make_fx(graph, FUSED)(*inputs), dynamic=False)
             if not agree(_named(graph(*inputs)), _named(_compiled[text](*inputs))):
                 raise ArithmeticError("it comes to something else")
+            log.info("The training step is compiled.")
         except Exception as error:  # whatever the compiler raises
-            log.info(f"The step is not compiled: {str(error).strip().partition(chr(10))[0]}")
+            log.info(f"The training step is not compiled: {str(error).strip().partition(chr(10))[0]}")
             _compiled[text] = graph
     return _compiled[text]
 

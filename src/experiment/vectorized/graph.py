@@ -23,7 +23,7 @@ from experiment.vectorized.trainer_view import TrainerView
 
 MOST_GRAPHS = 4  # one for each shape of a batch
 COMPARED = 2  # the step that is computed both ways
-MEASURED = 10  # steps, before it is decided whether to compile
+MEASURED = 10  # uses of a graph, before it is decided whether to compile it
 # torch's own operation takes the logarithms of this loss one by one, three times as long as operations of their own.
 FASTER: dict[Any, Callable[..., Any]] = get_decompositions([torch.ops.aten.binary_cross_entropy])
 
@@ -66,17 +66,19 @@ class ReplayedStep:
 
     Args:
         step: of one module, mapped over the runs.
-        pays: whether to compile a step pays, given the seconds that it takes.
+        pays: whether to compile a graph pays, given the seconds that it takes of a step, on average over all steps.
     """
 
     def __init__(self, step: MappedStep, pays: Callable[[float], bool]) -> None:
         self.step, self.pays = step, pays
         self.graphs: dict[Hashable, StepGraph | None] = {}  # by the shape of a batch
+        self.steps = 0
 
     def compute_gradients(
         self, parameters: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any, batch_idx: int
     ) -> TrainingResult:
         """Compute the training step of all runs as ``MappedStep.compute_gradients`` does."""
+        self.steps += 1
         inputs = parameters, buffers, batch
         shape = tuple((leaf.shape, leaf.dtype) for leaf in tree_leaves(batch))
         if shape not in self.graphs:
@@ -115,7 +117,7 @@ class ReplayedStep:
 
     def _replay(self, graph: StepGraph, *inputs: Any) -> TrainingResult | None:
         """Return the result of a graph, or nothing where an operation refuses its input: the step may handle that."""
-        if graph.uses == MEASURED and graph.compute is graph.graph and self.pays(graph.seconds / MEASURED):
+        if graph.uses == MEASURED and graph.compute is graph.graph and self.pays(graph.seconds / self.steps):
             graph.compute = compiled(graph.graph, *inputs)
         try:
             return graph.replay(*inputs)
