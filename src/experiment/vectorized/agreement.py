@@ -1,6 +1,6 @@
 """Whether the same numbers, computed in two ways, agree."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,4 +18,15 @@ def agree(these: Mapping[str, Tensor], those: Mapping[str, Tensor]) -> bool:
     return these.keys() == those.keys() and all(
         torch.allclose(value.detach(), those[name].detach(), rtol=TOLERANCE, atol=scale, equal_nan=True)
         for name, value in these.items()
+    )
+
+
+def agree_in_each_run(these: Sequence[Tensor], those: Sequence[Tensor]) -> bool:
+    """Return whether stacked tensors agree to rounding, where the largest number of each run is its scale."""
+    ones, others = (
+        torch.cat([each.detach().reshape(each.shape[0], -1) for each in side], 1) for side in (these, those)
+    )
+    scale = TOLERANCE * ones.abs().nan_to_num(0, 0, 0).amax(1, keepdim=True)
+    return bool(
+        ((ones - others).abs() <= scale).logical_or(ones == others).logical_or(ones.isnan() & others.isnan()).all()
     )

@@ -17,7 +17,7 @@ from experiment.runs.loss import LossMonitor
 from experiment.runs.randomness import Randomness
 from experiment.runs.resumability import is_stateful
 from experiment.runs.signals import SignalHandler
-from experiment.vectorized.attributes import describe_attributes
+from experiment.vectorized.attributes import describe_state
 from experiment.vectorized.callbacks import StackedLossMonitor
 from experiment.vectorized.log import StateMark
 from experiment.vectorized.member import Member, hyper_parameters
@@ -69,7 +69,7 @@ class StackedCheckpoints(Checkpoints):
         super().__init__(StackedPlaces(members), every_n_seconds, signals, members[0].best_score)
         self.members, self.stack, self.loss = members, stack, loss
         self.best_states: dict[int, StackedState] = {}  # by the index of the run
-        self.attributes = describe_attributes(members[0].model)
+        self.attributes = describe_state(members[0].model)
 
     @override
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -121,8 +121,9 @@ class StackedCheckpoints(Checkpoints):
         return self.name
 
     def _capture(self, trainer: Trainer, is_resumable: bool) -> "StackedState":
-        if describe_attributes(self.stack.models[0]) != self.attributes:  # no checkpoint holds them
+        if describe_state(self.stack.models[0]) != self.attributes:  # no checkpoint holds them
             raise NotVectorizable("a step changes an attribute of the module")
+        self.stack.check_steps()
         self.stack.streams.check_global()
         self.is_resumable = is_resumable
         state = StackedState(trainer, self)

@@ -6,7 +6,7 @@ To replay it takes less time than to call the module through ``torch.func`` agai
 import logging
 import time
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn, cast
 
 import torch
@@ -14,9 +14,11 @@ from torch import Tensor
 from torch._decomp import get_decompositions
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten
 
+from experiment.vectorized.attributes import has_hidden_state
 from experiment.vectorized.compiling import compiled, is_compiled
+from experiment.vectorized.recorder import Rule
 from experiment.vectorized.refusal import NotVectorizable, explain
 from experiment.vectorized.step import MappedStep, TrainingResult
 from experiment.vectorized.trainer_view import TrainerView
@@ -24,26 +26,40 @@ from experiment.vectorized.trainer_view import TrainerView
 MOST_GRAPHS = 4  # one for each shape of a batch
 COMPARED = 2  # the step that is computed both ways
 MEASURED = 10  # uses of a graph, before it is decided whether to compile it
-# torch's own operation takes the logarithms of this loss one by one, three times as long as operations of their own.
-FASTER: dict[Any, Callable[..., Any]] = get_decompositions([torch.ops.aten.binary_cross_entropy])
-
 log = logging.getLogger("run")
+
+
+def _entropy(outputs: Tensor, classes: Tensor, weight: Tensor | None = None, reduction: int = 1) -> Tensor:
+    """Compute binary cross-entropy by operations of its own.
+
+    torch's one operation takes the logarithms one by one, which lasts three times as long. It raises an error for
+    outputs that are no probabilities; here their loss is NaN, so that the run is left to another engine, which raises.
+    """
+    losses = DECOMPOSED[ENTROPY](outputs, classes, weight, 0)
+    losses = torch.where((outputs >= 0) & (outputs <= 1), losses, torch.nan)
+    return (losses, losses.mean(), losses.sum())[reduction] if reduction else losses
+
+
+ENTROPY = torch.ops.aten.binary_cross_entropy.default
+DECOMPOSED: dict[Any, Callable[..., Any]] = get_decompositions([ENTROPY])
+FASTER = {ENTROPY: _entropy}
 
 
 @dataclass
 class StepGraph:
-    """A training step, recorded for batches of one shape.
+    """A training step, recorded for batches of one kind.
 
     Attributes:
         graph: computes losses, scores and gradients from parameters, buffers and a batch.
-        recorded: the result of the step that was recorded.
+        sizes, rules: of what it logs, as in ``StepResult``.
         compute: the graph, or what it was compiled to.
         uses: how often it was replayed.
         seconds: that this took.
     """
 
     graph: GraphModule
-    recorded: TrainingResult
+    sizes: dict[str, int]
+    rules: dict[str, Rule]
     compute: Callable[..., Any]
     uses: int = 0
     seconds: float = 0.0
@@ -55,14 +71,15 @@ class StepGraph:
         losses, scores, gradients = self.compute(*inputs)
         self.seconds += time.perf_counter() - start
         self.uses += 1
-        return replace(self.recorded, losses=losses, scores=scores, gradients=gradients)
+        return TrainingResult(losses, scores, self.sizes, self.rules, gradients)
 
 
 class ReplayedStep:
     """Computes the training step of several runs from a graph, where that comes to the same.
 
-    It does not where a step depends on something that the graph does not hold: the number of the batch or of the
-    epoch, random numbers, a counter of its own. So the second step is computed both ways and compared.
+    It does not where a step depends on something that the graph does not hold, as the number of the batch or of the
+    epoch. So modules whose attributes may hide a state are not recorded; the second step is computed both ways and
+    compared, and so is the newest one before a state is saved.
 
     Args:
         step: of one module, mapped over the runs.
@@ -71,7 +88,9 @@ class ReplayedStep:
 
     def __init__(self, step: MappedStep, pays: Callable[[float], bool]) -> None:
         self.step, self.pays = step, pays
-        self.graphs: dict[Hashable, StepGraph | None] = {}  # by the shape of a batch
+        self.graphs: dict[Hashable, StepGraph | None] = {}  # by the kind of a batch
+        self.is_recordable = not step.draws and not has_hidden_state(step.model)
+        self.newest: tuple[Any, ...] = ()  # the batch that was replayed last, its kind and its number
         self.steps = 0
 
     def compute_gradients(
@@ -80,40 +99,59 @@ class ReplayedStep:
         """Compute the training step of all runs as ``MappedStep.compute_gradients`` does."""
         self.steps += 1
         inputs = parameters, buffers, batch
-        shape = tuple((leaf.shape, leaf.dtype) for leaf in tree_leaves(batch))
-        if shape not in self.graphs:
-            self.graphs[shape] = self._record(*inputs)
-        graph = self.graphs[shape]
+        leaves, structure = tree_flatten(batch)
+        kind = structure, *((leaf.shape, leaf.dtype) for leaf in leaves)
+        if kind not in self.graphs:
+            self.graphs[kind] = self._record(*inputs)
+        graph = self.graphs[kind]
         replayed = self._replay(graph, *inputs) if graph else None
         if graph and replayed and graph.uses != COMPARED:
+            self.newest = kind, batch, batch_idx
             return replayed
         result = self.step.compute_gradients(*inputs, batch_idx)
         if replayed is None or not result.agrees(replayed):
-            self.graphs[shape] = None
+            self.graphs[kind] = None
         return result
+
+    def check(self, parameters: Sequence[Tensor], buffers: Sequence[Tensor]) -> None:
+        """Compute the newest step that was replayed both ways.
+
+        Raises:
+            NotVectorizable: that does not come to the same.
+        """
+        if not self.newest:
+            return
+        kind, batch, batch_idx = self.newest
+        self.newest = ()
+        graph, inputs = self.graphs[kind], (parameters, buffers, batch)
+        if graph and not self.step.compute_gradients(*inputs, batch_idx).agrees(graph.replay(*inputs)):
+            raise NotVectorizable("its step depends on something that changes while it is trained")
 
     def _record(self, parameters: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any) -> StepGraph | None:
         """Return the graph of a step, or nothing if it has to be computed anew each time."""
-        if self.step.draws or len(self.graphs) == MOST_GRAPHS:
+        if not self.is_recordable or len(self.graphs) >= MOST_GRAPHS:
             return None
-        results: list[TrainingResult] = []
+        recorded: list[TrainingResult] = []
 
         def step(parameters: Sequence[Tensor], buffers: Sequence[Tensor], batch: Any) -> Any:
-            results.append(self.step.compute_gradients(parameters, buffers, batch, _Unread()))
-            return results[0].losses, results[0].scores, results[0].gradients
+            result = self.step.compute_gradients(parameters, buffers, batch, batch_idx)
+            recorded.append(result)
+            return result.losses, result.scores, result.gradients
 
-        own = [each.detach().clone().requires_grad_(each.requires_grad) for each in parameters]
-        changed = [each.clone() for each in buffers]
+        batch_idx = _Unread()
+        copies = [each.detach().clone().requires_grad_(each.requires_grad) for each in parameters]
+        copied_buffers = [each.clone() for each in buffers]
         try:
             with cast(TrainerView, self.step.model.trainer).hidden():
-                graph = make_fx(step, FASTER)(own, changed, batch)
+                graph = make_fx(step, FASTER)(copies, copied_buffers, batch)
+            batch_idx.check()
         except Exception as error:  # whatever somebody's step makes torch raise
             log.debug(f"The step is not recorded, since {explain(error)}.")
             return None
-        if any(each._version for each in changed):  # the graph would change copies
+        if any(each._version for each in (*copies, *copied_buffers)):  # the step changes them in place
             return None
         compute = compiled(graph, parameters, buffers, batch) if is_compiled(graph) else graph
-        return StepGraph(graph, results[0], compute)
+        return StepGraph(graph, recorded[0].sizes, recorded[0].rules, compute)
 
     def _replay(self, graph: StepGraph, *inputs: Any) -> TrainingResult | None:
         """Return the result of a graph, or nothing where an operation refuses its input: the step may handle that."""
@@ -128,8 +166,22 @@ class ReplayedStep:
 class _Unread:
     """Stands for the number of a batch, and refuses to be read."""
 
+    was_read = False
+
     def _refuse(self, *_: Any) -> NoReturn:
-        raise NotVectorizable("its step uses batch_idx")
+        self.was_read = True
+        self.check()
+        raise AssertionError
+
+    def check(self) -> None:
+        """Check that it was not read: a module may have caught the error.
+
+        Raises:
+            NotVectorizable: it was.
+        """
+        if self.was_read:
+            raise NotVectorizable("its step uses batch_idx")
 
     # Other operations raise by themselves.
     __bool__ = __eq__ = __ne__ = __hash__ = __repr__ = __str__ = __format__ = _refuse
+    __class__ = property(_refuse)  # asked by isinstance

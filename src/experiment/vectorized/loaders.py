@@ -25,6 +25,9 @@ class Lockstep:
         loaders: of the runs.
         streams: from which they draw.
         is_training: whether their own generators begin anew in each epoch, as those of training data do.
+
+    Raises:
+        NotVectorizable: they share a generator.
     """
 
     batch_sampler = None
@@ -33,6 +36,9 @@ class Lockstep:
         self.loaders, self.streams = loaders, streams
         seeded = [[each] if is_training and isinstance(each, DataLoader) else [] for each in loaders]
         self.generators = [own_generators(each) for each in seeded]
+        generators = [generator for own in self.generators for generator in own]
+        if len({*generators}) < len(generators):
+            raise NotVectorizable("their loaders share a generator")
         self.sampler = self
         self.epoch = 0
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from typing_extensions import override
 
+from experiment.vectorized.graph import ReplayedStep
 from experiment.vectorized.optimizers import StackedOptimizer
 from experiment.vectorized.recorder import Means, Recorder, Rule
 from experiment.vectorized.refusal import NotVectorizable
@@ -29,7 +30,7 @@ class StackedModule(LightningModule):
 
     Attributes:
         step: of one module, mapped over the runs.
-        compute_gradients: computes a training step of all runs, as ``MappedStep.compute_gradients`` does.
+        replayed: computes its training steps from graphs, ``None`` for by itself.
         losses: of the newest training step, ``[runs]``.
         logged: what the newest training step logged.
         rules: how each name is logged.
@@ -42,7 +43,7 @@ class StackedModule(LightningModule):
         super().__init__()
         self.models, self.optimizers_of_runs, self.streams = [*models], optimizers, streams
         self.step = MappedStep(models[0], streams)
-        self.compute_gradients: Callable[..., TrainingResult] = self.step.compute_gradients
+        self.replayed: ReplayedStep | None = None
         self.stacked = nn.ParameterList(
             nn.Parameter(torch.stack([each.detach() for each in rows]), requires_grad=rows[0].requires_grad)
             for rows in zip(*(model.parameters() for model in models), strict=True)
@@ -57,13 +58,27 @@ class StackedModule(LightningModule):
         self.absent: dict[str, set[int]] = {}
         self.report: Callable[[Scores], None] = lambda scores: None
 
+    def replay_steps(self, pays: Callable[[float], bool]) -> None:
+        """Compute training steps from graphs, as ``ReplayedStep`` does."""
+        self.replayed = ReplayedStep(self.step, pays)
+
+    def check_steps(self) -> None:
+        """Check that steps that were computed from graphs are right.
+
+        Raises:
+            NotVectorizable: they are not.
+        """
+        if self.replayed:
+            self.replayed.check([*self.stacked], [*self.buffers()])
+
     @override
     def on_fit_start(self) -> None:
         self.models[0]._device = self.device  # what its step reads as ``self.device``
 
     @override
     def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        result = self.compute_gradients([*self.stacked], [*self.buffers()], batch, batch_idx)
+        step = self.replayed or self.step
+        result = step.compute_gradients([*self.stacked], [*self.buffers()], batch, batch_idx)
         if self.logged and self.logged.keys() != result.scores.keys():  # Lightning logs again what a step does not log
             raise NotVectorizable(f"it logs {min(self.logged.keys() ^ result.scores.keys())} in some steps only")
         self.losses, self.logged = result.losses, result.scores
@@ -148,14 +163,15 @@ class StackedModule(LightningModule):
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the gradients of each run as Lightning and torch do for one."""
-        gradients = [each.grad for each in self.stacked if each.grad is not None]
+        held = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+        gradients = [each.grad for each in self.stacked if each in held and each.grad is not None]
         if gradient_clip_val is None:
             return
         if gradient_clip_algorithm == "value":
             for gradient in gradients:
                 gradient.clamp_(-gradient_clip_val, gradient_clip_val)
             return
-        norms = torch.stack([gradient.flatten(1).norm(dim=1) for gradient in gradients]).norm(dim=0)
+        norms = torch.stack([gradient.reshape(len(gradient), -1).norm(dim=1) for gradient in gradients]).norm(dim=0)
         factors = (gradient_clip_val / (norms + 1e-6)).clamp(max=1)
         for gradient in gradients:
             gradient.mul_(factors.reshape(-1, *(1 for _ in gradient.shape[1:])))

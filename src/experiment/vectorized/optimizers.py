@@ -98,6 +98,10 @@ class StackedOptimizer(Optimizer):
         if kind not in RULES:
             known = ", ".join(each.__name__ for each in RULES)
             raise NotVectorizable(f"its optimizer is {kind.__name__}, and not one of {known}")
+        if any(each.is_complex() for each in parameters):
+            raise NotVectorizable("its parameters are complex")
+        if any("step" in vars(each) or _hooks(each) for each in optimizers):
+            raise NotVectorizable("its optimizer has hooks, or a step of its own")
         super().__init__([each for each in parameters if each.requires_grad], {})
         self.rule, self.optimizers = RULES[kind], optimizers
         self.places: dict[nn.Parameter, list[nn.Parameter]] = {}  # of each stacked parameter: those of the runs
@@ -150,6 +154,10 @@ class StackedOptimizer(Optimizer):
     @override
     def load_state_dict(self, state_dict: Any) -> None:
         """Load nothing: the states come from the runs' own optimizers."""
+
+
+def _hooks(optimizer: Optimizer) -> bool:
+    return bool(optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks)
 
 
 def _stack_numbers(groups: Sequence[dict[str, Any]], like: Tensor) -> Numbers:

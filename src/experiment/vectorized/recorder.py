@@ -88,7 +88,7 @@ class Recorder:
             raise NotVectorizable("it logs its own axis, 'step'")
         if name in self.values:
             raise NotVectorizable(f"it logs {name} more than once in a step")
-        value = torch.as_tensor(value).detach()
+        value = torch.as_tensor(value).detach().clone()  # a parameter is changed after the step
         if value.numel() != 1:
             raise NotVectorizable(f"it logs {name}, which is more than one number")
         value = value.reshape(())

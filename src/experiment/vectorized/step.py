@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from typing_extensions import override
 
-from experiment.vectorized.agreement import agree
+from experiment.vectorized.agreement import agree_in_each_run
 from experiment.vectorized.recorder import Recorder, Rule
 from experiment.vectorized.recurrent import RecurrentLayers
 from experiment.vectorized.refusal import NotVectorizable
@@ -51,13 +51,14 @@ class TrainingResult(StepResult):
 
     def agrees(self, other: "TrainingResult") -> bool:
         """Return whether another result is the same, but for rounding."""
-        return agree(self._tensors, other._tensors)
-
-    @property
-    def _tensors(self) -> dict[str, Tensor]:
-        scores = {f"score {name}": each for name, each in self.scores.items()}
-        gradients = {f"gradient {index}": each for index, each in enumerate(self.gradients) if each is not None}
-        return {"loss": self.losses, **scores, **gradients}
+        gradients, others = ([each for each in side.gradients if each is not None] for side in (self, other))
+        return (
+            self.scores.keys() == other.scores.keys()
+            and [each is None for each in self.gradients] == [each is None for each in other.gradients]
+            and all(agree_in_each_run([score], [other.scores[name]]) for name, score in self.scores.items())
+            and agree_in_each_run([self.losses], [other.losses])
+            and agree_in_each_run(gradients, others)
+        )
 
 
 class MappedStep:

@@ -79,15 +79,20 @@ class Streams:
         """Call functions, one of each run, with its streams.
 
         That of the first run shows whether the others draw random numbers too: to set the streams of a run takes time.
+
+        Raises:
+            NotVectorizable: others do, and that of the first does not.
         """
         first, *others = functions
         before = describe(self.state(0))
         with self.of(0):
             results = [first()]
-        draws = describe(self.states[0]) != before
+        draws, now = describe(self.states[0]) != before, describe(get_streams())
         for run, function in enumerate(others, 1):
             with self.of(run) if draws else nullcontext():
                 results.append(function())
+        if not draws and describe(get_streams()) != now:
+            raise NotVectorizable("some of them draw random numbers where the first does not")
         return results
 
 

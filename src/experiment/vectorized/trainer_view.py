@@ -32,6 +32,7 @@ class TrainerView:
         object.__setattr__(self, "_data", data)
         object.__setattr__(self, "_shows_data", False)
         object.__setattr__(self, "_is_hidden", False)
+        object.__setattr__(self, "_refusal", None)
 
     @contextmanager
     def showing_data(self) -> Iterator[None]:
@@ -44,12 +45,28 @@ class TrainerView:
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
-        """Let the module read nothing."""
+        """Let the module read nothing.
+
+        Raises:
+            NotVectorizable: when it ends, if the module has tried to, even if it has caught the error.
+        """
         object.__setattr__(self, "_is_hidden", True)
+        object.__setattr__(self, "_refusal", None)
         try:
             yield
+            self.check()
         finally:
             object.__setattr__(self, "_is_hidden", False)
+            object.__setattr__(self, "_refusal", None)
+
+    def check(self) -> None:
+        """Check that nothing was refused: a module may have caught the error.
+
+        Raises:
+            NotVectorizable: something was.
+        """
+        if self._refusal:
+            raise NotVectorizable(self._refusal)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -57,7 +74,8 @@ class TrainerView:
         if name == "datamodule" and object.__getattribute__(self, "_shows_data"):
             return object.__getattribute__(self, "_data")
         if name not in SHARED or self._is_hidden:
-            raise NotVectorizable(f"its module uses self.trainer.{name}")
+            object.__setattr__(self, "_refusal", f"its module uses self.trainer.{name}")
+            self.check()
         return getattr(object.__getattribute__(self, "_viewed"), name)
 
     @override

@@ -28,7 +28,6 @@ from experiment.runs.training import final_metrics
 from experiment.vectorized.callbacks import StackedLossMonitor, StackedRandomness
 from experiment.vectorized.checkpoints import StackedCheckpoints
 from experiment.vectorized.compiling import Compiling
-from experiment.vectorized.graph import ReplayedStep
 from experiment.vectorized.loaders import StackedData
 from experiment.vectorized.log import RunLog, StackedLog
 from experiment.vectorized.member import Member
@@ -81,7 +80,7 @@ class StackedTraining:
         self.stack = StackedModule(
             [member.model for member in members], [member.optimizer for member in members], self.streams
         )
-        self.stack.compute_gradients = ReplayedStep(self.stack.step, self._compiling_pays).compute_gradients
+        self.stack.replay_steps(self._compiling_pays)
         self.data = StackedData([member.data for member in members], self.streams)
         self.loss = StackedLossMonitor(members, self.stack, self.log)
         every = self.config.checkpoint.every_n_seconds

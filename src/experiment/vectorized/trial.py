@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch.plugins import Precision
@@ -16,7 +16,7 @@ from experiment.runs.directory import RunDirectory
 from experiment.runs.loss import TAG
 from experiment.runs.objects import make_model_and_data
 from experiment.vectorized.agreement import agree
-from experiment.vectorized.attributes import check_alike, describe, describe_attributes
+from experiment.vectorized.attributes import check_alike, describe, describe_state
 from experiment.vectorized.grouping import check_modules
 from experiment.vectorized.loaders import StackedData
 from experiment.vectorized.member import Member
@@ -25,6 +25,7 @@ from experiment.vectorized.recorder import Recorder
 from experiment.vectorized.refusal import NotVectorizable, explain
 from experiment.vectorized.step import count_arguments, get_loss
 from experiment.vectorized.streams import Streams
+from experiment.vectorized.trainer_view import TrainerView
 from experiment.vectorized.training import make_trainer
 
 TRIED, COMPARED = 4, 2  # runs
@@ -86,7 +87,7 @@ class _Trial:
         self.stack = StackedModule(models, optimizers, self.streams)
         self.stack.configure_optimizers()
         self.counts: Sequence[int] | None = None  # of the rows of each run in the newest batch
-        self.attributes = describe_attributes(models[0])
+        self.attributes = describe_state(models[0])
         self.data.prepare_data()
         self.data.setup("fit")
 
@@ -177,8 +178,10 @@ class _Trial:
             return step(*(own, 0)[: count_arguments(step)]), recorder
 
     def _check_attributes(self) -> None:
-        if describe_attributes(self.members[0].model) != self.attributes:
+        if describe_state(self.members[0].model) != self.attributes:
             raise NotVectorizable("its step changes an attribute of the module")
+        for member in self.members:
+            cast(TrainerView, member.model.trainer).check()
 
     def _check_scores(self, recorder: Recorder, scores: Mapping[str, Tensor], row: int) -> None:
         _check_equal(recorder.values, {name: each[row] for name, each in scores.items()}, "score")
