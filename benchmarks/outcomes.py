@@ -42,8 +42,10 @@ def main() -> None:
 
 def compare(directory: Path, rate: float, seeds: int) -> list[str]:
     """Return a row of the table: what is of runs alone first."""
-    names = [f"optimizer.lr={rate},seed={seed}" for seed in range(seeds)]
-    alone, together = ([directory / launcher / name for name in names] for launcher in ("basic", "vectorized"))
+    patterns = [f"*,optimizer.lr={rate},seed={seed},*" for seed in range(seeds)]
+    alone, together = (
+        [next((directory / launcher).glob(pattern)) for pattern in patterns] for launcher in ("basic", "vectorized")
+    )
     parted = sum(_part(*pair) for pair in zip(alone, together, strict=True))
     metrics = [[json.loads((run / "metrics.json").read_text()) for run in runs] for runs in (alone, together)]
     losses = [[each["train/loss"] for each in group if each["train/loss"] is not None] for group in metrics]

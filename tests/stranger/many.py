@@ -497,6 +497,38 @@ class HorizonInOptimizer(Regression):
         return torch.optim.Adam(self.parameters(), lr=0.1 / self.trainer.max_epochs)
 
 
+class CatchesHorizon(Regression):
+    """Reads how long training lasts, and handles every error."""
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Any:
+        try:
+            return super().training_step(batch, batch_idx) * (1 + self.current_epoch / self.trainer.max_epochs)
+        except Exception:
+            return super().training_step(batch, batch_idx)
+
+
+class Freezes(Regression):
+    """Its step decides which parameters are trained."""
+
+    def training_step(self, batch: list[Tensor], batch_idx: int) -> Any:
+        self.net[0].bias.requires_grad = False
+        return super().training_step(batch, batch_idx)
+
+
+class StepHook(Regression):
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        optimizer = torch.optim.SGD(self.parameters(), 0.1)
+        optimizer.register_step_post_hook(lambda *_: None)
+        return optimizer
+
+
+class HeadOnly(Regression):
+    """Its optimizer holds a part of the parameters."""
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.net[-1].parameters(), 0.1)
+
+
 class ReadsRate(Regression):
     def training_step(self, batch: list[Tensor], batch_idx: int) -> Tensor:
         self.log("rate", self.optimizers().param_groups[0]["lr"])

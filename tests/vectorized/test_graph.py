@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from experiment.vectorized import compiling
 from experiment.vectorized.graph import ReplayedStep
+from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.step import MappedStep
 from experiment.vectorized.streams import Streams
 from experiment.vectorized.trainer_view import TrainerView
@@ -98,8 +99,57 @@ class CountsItself(Module):
         return super().training_step(batch, batch_idx) * (1 + next(self.counter))
 
 
+class CatchesRefusals(Module):
+    """Reads what it must not, and handles every error."""
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        try:
+            return super().training_step(batch, batch_idx) * (1 + self.current_epoch)
+        except Exception:
+            return super().training_step(batch, batch_idx)
+
+
+class AsksForTheType(Module):
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        return super().training_step(batch, batch_idx) * (2 if isinstance(batch_idx, int) else 1)
+
+
+class ShrinksWeights(Module):
+    """Changes a parameter in place."""
+
+    def outputs(self, batch: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.net[0].bias.mul_(0.9)
+        return super().outputs(batch)
+
+
+class HidesState(Module):
+    """Its second step is the same as its first one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factors = itertools.chain([1] * 9, itertools.repeat(2))
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        return super().training_step(batch, batch_idx) * next(self.factors)
+
+
+class LogsLargeNumbers(CountsItself):
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        self.log("large", 1e6)
+        return super().training_step(batch, batch_idx)
+
+
+class Global(Module):
+    factor = 1
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        return super().training_step(batch, batch_idx) * Global.factor
+
+
 REPLAYED = [Module, Entropy, Constants, Handles]
-COMPUTED_ANEW = [Counts, ReadsIndex, FormatsIndex, ReadsEpoch, CountsItself]
+COMPUTED_ANEW = [Counts, ReadsIndex, FormatsIndex, AsksForTheType, ReadsEpoch, CatchesRefusals, CountsItself]
+COMPUTED_ANEW += [LogsLargeNumbers, HidesState, ShrinksWeights]
 
 
 class Steps:
@@ -155,6 +205,17 @@ def test_a_step_is_replayed(kind):
 def test_a_step_that_depends_on_something_else_is_computed_anew(kind):
     replayed = compare(kind)
     assert [*replayed.graphs.values()] == [None, None]
+
+
+def test_a_step_that_has_changed_is_found_before_a_state_is_saved(monkeypatch):
+    steps = Steps(Global)
+    replayed = ReplayedStep(steps.step, lambda seconds: False)
+    steps.results(replayed.compute_gradients)
+    replayed.check(steps.parameters, steps.buffers)
+    steps.results(replayed.compute_gradients)
+    monkeypatch.setattr(Global, "factor", 2)
+    with pytest.raises(NotVectorizable, match="changes while it is trained"):
+        replayed.check(steps.parameters, steps.buffers)
 
 
 def test_an_operation_that_refuses_its_input_is_left_to_the_step():

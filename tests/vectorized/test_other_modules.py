@@ -78,6 +78,9 @@ REFUSED = {
     "many.ReadsData": "its module uses self.trainer.datamodule",
     "many.ReadsHorizon": "its module uses self.trainer.max_epochs",
     "many.HorizonInOptimizer": "its module uses self.trainer.max_epochs",
+    "many.CatchesHorizon": "its module uses self.trainer.max_epochs",
+    "many.Freezes": "its step changes which parameters are trained",
+    "many.StepHook": "its optimizer has hooks, or a step of its own",
     "many.ReadsRate": "its module uses self.trainer.strategy",
     "many.LogsIfItCan": "its module uses self.trainer.logger",
     "many.Stops": "its module sets self.trainer.should_stop",
@@ -218,6 +221,10 @@ def test_arguments_of_modules_and_optimizers_are_not_mixed_up(train, capfd):
     arguments = ["model._target_=many.Given", "+model.dropout=0.1,0.5", *optimizer]
     assert compare(train, capfd, *arguments, seeds="0", alone="0") == Counter()
     assert {*engines()} == {"vectorized"}
+
+
+def test_gradients_that_no_optimizer_holds_are_not_clipped_with_the_others(train, capfd):
+    assert compare(train, capfd, "model._target_=many.HeadOnly", "trainer.gradient_clip_val=0.05") == Counter()
 
 
 def test_a_run_whose_loss_explodes_does_not_disturb_the_others(train, capfd):

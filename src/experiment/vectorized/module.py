@@ -163,8 +163,7 @@ class StackedModule(LightningModule):
         self, optimizer: Any, gradient_clip_val: Any = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         """Clip the gradients of each run as Lightning and torch do for one."""
-        held = {parameter for group in optimizer.param_groups for parameter in group["params"]}
-        gradients = [each.grad for each in self.stacked if each in held and each.grad is not None]
+        gradients = [each.grad for each in optimizer.places if each.grad is not None]
         if gradient_clip_val is None:
             return
         if gradient_clip_algorithm == "value":

@@ -145,7 +145,10 @@ class CallableStep(nn.Module):
     @override
     def forward(self, step: str, *arguments: Any) -> Any:
         method, buffers = getattr(self.model, step), [*self.model.buffers()]
+        trained = [each.requires_grad for each in self.model.parameters()]
         result = method(*arguments[: count_arguments(method)])
+        if trained != [each.requires_grad for each in self.model.parameters()]:
+            raise NotVectorizable("its step changes which parameters are trained")
         if any(new is not old for new, old in zip(self.model.buffers(), buffers, strict=True)):
             raise NotVectorizable("its step replaces a buffer, instead of changing it in place")
         return result
