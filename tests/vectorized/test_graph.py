@@ -240,11 +240,13 @@ def test_a_graph_is_compiled_once_for_all_batches_of_a_sweep(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("fault", ["no compiler", "another result"])
+@pytest.mark.parametrize("fault", ["no compiler", "another result", "too large"])
 def test_a_step_that_cannot_be_compiled_is_replayed(monkeypatch, caplog, fault):
     monkeypatch.setattr(compiling, "_compiled", {})
     if fault == "another result":
         monkeypatch.setattr(torch, "compile", lambda graph, **_: lambda *inputs: 2 * graph(*inputs)[0])
+    if fault == "too large":
+        monkeypatch.setattr(compiling, "MOST_NODES", 10)
     with fresh_cache(), inductor.patch({"cpp.cxx": ("missing",)}), caplog.at_level("INFO", logger="run"):
         graphs = compare(Module, pays=True).graphs.values()
     assert [graph.compute is graph.graph for graph in graphs if graph] == [True, True]

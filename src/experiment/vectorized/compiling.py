@@ -16,6 +16,7 @@ from experiment.vectorized.attributes import describe
 
 COMPILE_SECONDS = 8.0  # that to compile a step may take, with the import of the compiler
 SAVED = 0.6  # of the time of a step, where it is compiled
+MOST_NODES = 2000  # of a graph: to compile more takes minutes
 NARROW = 16  # columns
 
 log = logging.getLogger("run")
@@ -51,6 +52,8 @@ def compiled(graph: GraphModule, *inputs: Any) -> Callable[..., Any]:
     text = _text(graph)
     if text not in _compiled:
         try:
+            if len(graph.graph.nodes) > MOST_NODES:
+                raise ArithmeticError(f"it has more than {MOST_NODES} operations")
             _compiled[text] = torch.compile(make_fx(graph, FUSED)(*inputs), dynamic=False)
             if not agree(_named(graph(*inputs)), _named(_compiled[text](*inputs))):
                 raise ArithmeticError("it comes to something else")
