@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_leaves
 
-from experiment.vectorized.agreement import agree
 from experiment.vectorized.attributes import describe
+from experiment.vectorized.step import TrainingResult
 
 COMPILE_SECONDS = 8.0  # that to compile a step may take, with the import of the compiler
 SAVED = 0.6  # of the time of a step, where it is compiled
-MOST_NODES = 2000  # of a graph: to compile more takes minutes
+MOST_NODES = 2000  # of a graph: larger ones are not compiled
 NARROW = 16  # columns
 
 log = logging.getLogger("run")
@@ -41,27 +40,27 @@ class Compiling:
         return saves if self.choice is None else self.choice
 
 
-def is_compiled(graph: GraphModule) -> bool:
-    """Return whether such a graph has been compiled in this process."""
-    return _text(graph) in _compiled
+def find_compiled(graph: GraphModule) -> Callable[..., Any]:
+    """Return what such a graph was compiled to in this process, the graph itself if it was not."""
+    return _compiled.get(_text(graph), graph)
 
 
 @torch.no_grad()
-def compiled(graph: GraphModule, *inputs: Any) -> Callable[..., Any]:
-    """Return a compiled function that does what a graph does for inputs of these shapes; the graph if there is none."""
-    text = _text(graph)
-    if text not in _compiled:
-        try:
-            if len(graph.graph.nodes) > MOST_NODES:
-                raise ArithmeticError(f"it has more than {MOST_NODES} operations")
-            _compiled[text] = torch.compile(make_fx(graph, FUSED)(*inputs), dynamic=False)
-            if not agree(_named(graph(*inputs)), _named(_compiled[text](*inputs))):
-                raise ArithmeticError("it comes to something else")
-            log.info("The training step is compiled.")
-        except Exception as error:  # whatever the compiler raises
-            log.info(f"The training step is not compiled: {str(error).strip().partition(chr(10))[0]}")
-            _compiled[text] = graph
-    return _compiled[text]
+def compile_graph(graph: GraphModule, *inputs: Any) -> Callable[..., Any]:
+    """Compile the graph of a training step for inputs of these shapes; return the graph itself if that fails."""
+    compiled: Callable[..., Any] = graph
+    try:
+        if len(graph.graph.nodes) > MOST_NODES:
+            raise ArithmeticError(f"it has more than {MOST_NODES} operations")
+        compiled = torch.compile(make_fx(graph, FUSED)(*inputs), dynamic=False)
+        if not _result(graph(*inputs)).agrees(_result(compiled(*inputs))):
+            raise ArithmeticError("it comes to something else")
+        log.info("The training step is compiled.")
+    except Exception as error:  # whatever the compiler raises
+        log.info(f"The training step is not compiled: {str(error).strip().partition(chr(10))[0]}")
+        compiled = graph
+    _compiled[_text(graph)] = compiled
+    return compiled
 
 
 def _text(graph: GraphModule) -> str:
@@ -70,8 +69,9 @@ def _text(graph: GraphModule) -> str:
     return f"{graph.code} {[describe(each) for each in constants]}"
 
 
-def _named(outputs: Any) -> dict[str, Tensor]:
-    return {str(index): each for index, each in enumerate(tree_leaves(outputs)) if each is not None}
+def _result(outputs: Any) -> TrainingResult:
+    losses, scores, gradients = outputs
+    return TrainingResult(losses, scores, {}, {}, gradients)
 
 
 def _multiply(left: Tensor, right: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten
 
 from experiment.vectorized.attributes import has_hidden_state
-from experiment.vectorized.compiling import compiled, is_compiled
+from experiment.vectorized.compiling import compile_graph, find_compiled
 from experiment.vectorized.recorder import Rule
 from experiment.vectorized.refusal import NotVectorizable, explain
 from experiment.vectorized.step import MappedStep, TrainingResult
@@ -32,8 +32,8 @@ log = logging.getLogger("run")
 def _entropy(outputs: Tensor, classes: Tensor, weight: Tensor | None = None, reduction: int = 1) -> Tensor:
     """Compute binary cross-entropy by operations of its own.
 
-    torch's one operation takes the logarithms one by one, which lasts three times as long. It raises an error for
-    outputs that are no probabilities; here their loss is NaN, so that the run is left to another engine, which raises.
+    torch's one operation takes the logarithms one by one, which takes longer. It raises an error for outputs that are
+    no probabilities; here their loss is NaN, so that the run is left to another engine, which raises.
     """
     losses = DECOMPOSED[ENTROPY](outputs, classes, weight, 0)
     losses = torch.where((outputs >= 0) & (outputs <= 1), losses, torch.nan)
@@ -150,13 +150,12 @@ class ReplayedStep:
             return None
         if any(each._version for each in (*copies, *copied_buffers)):  # the step changes them in place
             return None
-        compute = compiled(graph, parameters, buffers, batch) if is_compiled(graph) else graph
-        return StepGraph(graph, recorded[0].sizes, recorded[0].rules, compute)
+        return StepGraph(graph, recorded[0].sizes, recorded[0].rules, find_compiled(graph))
 
     def _replay(self, graph: StepGraph, *inputs: Any) -> TrainingResult | None:
         """Return the result of a graph, or nothing where an operation refuses its input: the step may handle that."""
         if graph.uses == MEASURED and graph.compute is graph.graph and self.pays(graph.seconds / self.steps):
-            graph.compute = compiled(graph.graph, *inputs)
+            graph.compute = compile_graph(graph.graph, *inputs)
         try:
             return graph.replay(*inputs)
         except Exception:
