@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from experiment.vectorized.refusal import NotVectorizable
 
-PARAMETERS = {"_flat_weights"}  # attributes in which recurrent layers list their parameters
-LIGHTNINGS = {*vars(LightningModule()), "_hparams"}  # attributes that every module has; reading hparams makes that one
+# Attributes that every module has (reading hparams makes one), or in which recurrent layers list their parameters.
+IGNORED = {*vars(LightningModule()), "_hparams", "_flat_weights"}
 MOST_ELEMENTS = 1000  # of a container that are looked at
 DEPTH = 6  # of containers in containers
 PLAIN = (int, float, complex, str, bytes, bool, type(None), np.generic)
@@ -44,7 +44,7 @@ def has_hidden_state(model: nn.Module) -> bool:
 def _attributes(model: nn.Module) -> Iterator[tuple[str, Any]]:
     for prefix, module in model.named_modules():
         for name, value in vars(module).items():
-            if name not in LIGHTNINGS | PARAMETERS:
+            if name not in IGNORED:
                 yield f"{prefix}.{name}" if prefix else name, value
 
 
@@ -61,12 +61,18 @@ def _is_shown(value: Any, depth: int) -> bool:
         parts = [*value.keys(), *value.values()]
     elif isinstance(value, list | tuple | set | frozenset | deque):
         parts = [*value]
-    elif hasattr(value, "__dict__") and not hasattr(type(value), "__next__"):
+    elif _is_plain_object(value):
         parts = [vars(value)]
-        depth *= not any(getattr(each, "__slots__", ()) for each in type(value).__mro__)
     else:
         return False
     return depth > 0 and all(_is_shown(part, depth - 1) for part in parts)
+
+
+def _is_plain_object(value: Any) -> bool:
+    """Return whether an object holds all of its state in its ``__dict__``."""
+    kind = type(value)
+    has_slots = any(getattr(each, "__slots__", ()) for each in kind.__mro__)
+    return hasattr(value, "__dict__") and not has_slots and not hasattr(kind, "__next__")
 
 
 def describe(value: Any, depth: int = DEPTH, seen: dict[int, Any] | None = None) -> str:

@@ -63,11 +63,12 @@ class StackedModule(LightningModule):
         self.replayed = ReplayedStep(self.step, pays)
 
     def check_steps(self) -> None:
-        """Check that steps that were computed from graphs are right.
+        """Check that steps that were computed from graphs are right, and that nothing was refused to the module.
 
         Raises:
-            NotVectorizable: they are not.
+            NotVectorizable: they are not, or something was.
         """
+        cast(TrainerView, self.models[0].trainer).check()
         if self.replayed:
             self.replayed.check([*self.stacked], [*self.buffers()])
 

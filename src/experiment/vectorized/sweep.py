@@ -8,7 +8,6 @@ from contextlib import suppress
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -55,10 +54,10 @@ class JobTrainer:
         self,
         loader: ConfigLoader,
         config: DictConfig,
-        batch_size: int | None = None,
-        processes: int | None = None,
-        compile: bool | None = None,
-        structures: Mapping[str, str] = MappingProxyType({}),
+        batch_size: int | None,
+        processes: int | None,
+        compile: bool | None,
+        structures: Mapping[str, str],
     ) -> None:
         self.loader, self.config = loader, config
         self.batch_size, self.processes, self.compile, self.structures = batch_size, processes, compile, structures

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from lightning.pytorch import LightningDataModule, Trainer
 from typing_extensions import override
@@ -74,10 +74,13 @@ class TrainerView:
         if name == "datamodule" and object.__getattribute__(self, "_shows_data"):
             return object.__getattribute__(self, "_data")
         if name not in SHARED or self._is_hidden:
-            object.__setattr__(self, "_refusal", f"its module uses self.trainer.{name}")
-            self.check()
+            self._refuse(f"its module uses self.trainer.{name}")
         return getattr(object.__getattribute__(self, "_viewed"), name)
 
     @override
     def __setattr__(self, name: str, value: Any) -> None:
-        raise NotVectorizable(f"its module sets self.trainer.{name}")
+        self._refuse(f"its module sets self.trainer.{name}")
+
+    def _refuse(self, reason: str) -> NoReturn:
+        object.__setattr__(self, "_refusal", reason)
+        raise NotVectorizable(reason)
