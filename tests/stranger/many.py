@@ -507,6 +507,31 @@ class CatchesHorizon(Regression):
             return super().loss(batch)
 
 
+class CatchesSetting(Regression):
+    def loss(self, batch: list[Tensor]) -> Tensor:
+        try:
+            self.trainer.should_stop = True
+        except Exception:
+            return super().loss(batch) / 2
+        return super().loss(batch)
+
+
+class LogsParameter(Regression):
+    def loss(self, batch: list[Tensor]) -> Tensor:
+        if self.training:
+            self.log("train/bias", self.net[-1].bias)
+        return super().loss(batch)
+
+
+class Complex(Regression):
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(1, dtype=torch.complex64))
+
+    def loss(self, batch: list[Tensor]) -> Tensor:
+        return super().loss(batch) * self.factor.abs().sum()
+
+
 class Freezes(Regression):
     """Its step decides which parameters are trained."""
 
@@ -585,6 +610,20 @@ class Explodes(Regression):
         loss = self.loss(batch)
         late = batch_idx >= 3
         return loss / torch.where(batch[0].max() > 2, torch.tensor(float(not late)), 1.0)
+
+
+class NoisyInSetup(Data):
+    """Draws random numbers while it is set up, if there is noise."""
+
+    def __init__(self, noise: float = 0.0) -> None:
+        super().__init__()
+        self.noise = noise
+
+    def setup(self, stage: str) -> None:
+        self.shift = self.noise * torch.randn(3) if self.noise else torch.zeros(3)
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(TensorDataset(torch.rand(24, 3, generator=torch.Generator().manual_seed(3)) + self.shift), 8)
 
 
 class Varied(Data):

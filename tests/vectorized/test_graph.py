@@ -1,5 +1,6 @@
 """A training step that is replayed from a graph, or compiled, comes to the same as the step itself."""
 
+import collections
 import itertools
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,7 +14,7 @@ from torch._inductor.utils import fresh_cache
 from torch.nn import functional
 
 from experiment.vectorized import compiling
-from experiment.vectorized.graph import ReplayedStep
+from experiment.vectorized.graph import FASTER, ReplayedStep
 from experiment.vectorized.refusal import NotVectorizable
 from experiment.vectorized.step import MappedStep
 from experiment.vectorized.streams import Streams
@@ -205,6 +206,30 @@ def test_a_step_is_replayed(kind):
 def test_a_step_that_depends_on_something_else_is_computed_anew(kind):
     replayed = compare(kind)
     assert [*replayed.graphs.values()] == [None, None]
+
+
+def test_batches_of_two_kinds_have_two_graphs():
+    first, second = (collections.namedtuple(name, "rows") for name in ("First", "Second"))
+
+    class Kinds(Module):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            return super().training_step(batch.rows, batch_idx) * (2 if isinstance(batch, second) else 1)
+
+    steps = Steps(Kinds)
+    replayed = ReplayedStep(steps.step, lambda seconds: False)
+    for number in range(8):
+        batch = (second if number % 2 else first)(torch.ones(RUNS, 4, 3))
+        ours = replayed.compute_gradients(steps.parameters, steps.buffers, batch, 0)
+        theirs = steps.step.compute_gradients(steps.parameters, steps.buffers, batch, 0)
+        torch.testing.assert_close(ours.losses, theirs.losses)
+    assert [graph.uses for graph in replayed.graphs.values() if graph] == [4, 4]
+
+
+def test_the_entropy_of_what_is_no_probability_is_no_number():
+    outputs, classes = torch.tensor([0.2, 1.0, 1.5, -0.5, float("nan")]), torch.tensor([0.0, 1.0, 1.0, 0.0, 1.0])
+    losses = FASTER[torch.ops.aten.binary_cross_entropy.default](outputs, classes, None, 0)
+    torch.testing.assert_close(losses[:2], functional.binary_cross_entropy(outputs[:2], classes[:2], reduction="none"))
+    assert losses[2:].isnan().all()
 
 
 def test_a_step_that_has_changed_is_found_before_a_state_is_saved(monkeypatch):

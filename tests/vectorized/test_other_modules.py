@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch.utils.data import DataLoader
 
 import experiment
 from experiment.configuration import own_code
 from experiment.configuration.compose import without_hydra
 from experiment.runs.directory import RunDirectory
 from experiment.runs.logger import read_scalars
+from experiment.vectorized.loaders import join_loaders
 from experiment.vectorized.refusal import NotVectorizable
+from experiment.vectorized.streams import Streams
 from experiment.vectorized.trial import choose_batch_size
 from tests.conftest import ROOT, checkpoint, metrics
 from tests.vectorized.compare import assert_close, run_directories
@@ -30,6 +34,7 @@ TOGETHER = {
         *("Frozen", "FrozenMode", "Double", "CountsSteps", "RunningInPlace", "ReturnsMore", "LossOfOneElement"),
         *("OtherNames", "NoIndex", "NoValidation", "StepAndEpoch", "AlmostTheTag", "SameName", "Groups"),
         *("ReadsCounts", "ScoresItsData", "DrawsAtTheEnd", "Recurrent", "LSTM", "LayersOfRNN"),
+        "LogsParameter",
     ],
 }
 # Modules that are refused in the trial, and why.
@@ -79,6 +84,8 @@ REFUSED = {
     "many.ReadsHorizon": "its module uses self.trainer.max_epochs",
     "many.HorizonInOptimizer": "its module uses self.trainer.max_epochs",
     "many.CatchesHorizon": "its module uses self.trainer.max_epochs",
+    "many.CatchesSetting": "its module sets self.trainer.should_stop",
+    "many.Complex": "its parameters are complex",
     "many.Freezes": "its step changes which parameters are trained",
     "many.StepHook": "its optimizer has hooks, or a step of its own",
     "many.ReadsRate": "its module uses self.trainer.strategy",
@@ -221,6 +228,19 @@ def test_arguments_of_modules_and_optimizers_are_not_mixed_up(train, capfd):
     arguments = ["model._target_=many.Given", "+model.dropout=0.1,0.5", *optimizer]
     assert compare(train, capfd, *arguments, seeds="0", alone="0") == Counter()
     assert {*engines()} == {"vectorized"}
+
+
+def test_loaders_that_share_a_generator_are_refused():
+    own, shared = ([torch.Generator() for _ in range(count)] * times for count, times in ((2, 1), (1, 2)))
+    loaders = [[DataLoader(torch.ones(4), generator=each) for each in generators] for generators in (own, shared)]
+    join_loaders(loaders[0], Streams([0, 1]), is_training=True)
+    with pytest.raises(NotVectorizable, match="their loaders share a generator"):
+        join_loaders(loaders[1], Streams([0, 1]), is_training=True)
+
+
+def test_data_of_which_some_draws_random_numbers_in_setup(train, capfd):
+    reasons = compare(train, capfd, "data._target_=many.NoisyInSetup", "+data.noise=0.0,0.5", MODEL)
+    assert reasons == Counter(4 * ["some of them draw random numbers where the first does not"])
 
 
 def test_gradients_that_no_optimizer_holds_are_not_clipped_with_the_others(train, capfd):
