@@ -28,21 +28,10 @@ COMPARED = 2  # the step that is computed both ways
 MEASURED = 10  # uses of a graph, before it is decided whether to compile it
 log = logging.getLogger("run")
 
-
-def _entropy(outputs: Tensor, classes: Tensor, weight: Tensor | None = None, reduction: int = 1) -> Tensor:
-    """Compute binary cross-entropy by operations of its own.
-
-    torch's one operation takes the logarithms one by one, which takes longer. It raises an error for outputs that are
-    no probabilities; here their loss is NaN, so that the run is left to another engine, which raises.
-    """
-    losses = DECOMPOSED[ENTROPY](outputs, classes, weight, 0)
-    losses = torch.where((outputs >= 0) & (outputs <= 1), losses, torch.nan)
-    return (losses, losses.mean(), losses.sum())[reduction] if reduction else losses
-
-
-ENTROPY = torch.ops.aten.binary_cross_entropy.default
-DECOMPOSED: dict[Any, Callable[..., Any]] = get_decompositions([ENTROPY])
-FASTER = {ENTROPY: _entropy}
+# torch's one operation takes the logarithms of this loss one by one, which takes longer than operations of their own.
+# It raises an error for what is no probability; these return NaN, so that the run is left to another engine,
+# which raises it.
+FASTER: dict[Any, Callable[..., Any]] = get_decompositions([torch.ops.aten.binary_cross_entropy])
 
 
 @dataclass
